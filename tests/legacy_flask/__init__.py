@@ -1,0 +1,1 @@
+"""The old daemon alone: its server, its client, its state."""
