@@ -1,0 +1,72 @@
+"""The new app: lifespan, middleware, routers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Response
+from fastapi_offline import FastAPIOffline
+
+from fastapi_app import __version__, problems
+from fastapi_app.factory import open_services
+from fastapi_app.leaving import ClientLeftError
+from fastapi_app.middleware.body_limit import BodyLimit
+from fastapi_app.routers import commands, daemon, health, live, workflows
+from fastapi_app.schemas.problems import Problem
+from fastapi_app.schemas.workflows import RunEvent
+from fastapi_app.settings import Settings
+
+DESCRIPTION = """Runs commands and stored workflows, now or in the background, and shows them live.
+
+Live logs are at `WS /ws/workflows/{id}/logs` (`offset` goes on from there). Errors are RFC 9457
+problem details."""
+EXTRA_SCHEMAS = (Problem, RunEvent)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; its lifespan opens what it needs and puts it into `app.state.services`."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(settings) as services:
+            app.state.services = services
+            yield
+
+    app = FastAPIOffline(
+        title="mcli-dualstack",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+        license_info={"name": "MIT"},
+    )
+    app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    problems.install(app)
+    app.add_exception_handler(ClientLeftError, _answer_nobody)
+    for router in (workflows, commands, daemon, health, live):
+        app.include_router(router.router)
+    _document_events(app)
+    return app
+
+
+async def _answer_nobody(_request: object, _error: Exception) -> Response:
+    return Response(status_code=499)  # nginx's number for a client that left; nobody reads it
+
+
+def _document_events(app: FastAPI) -> None:
+    """Add the schemas that no single route names as its body."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for model in EXTRA_SCHEMAS:
+            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(schema.pop("$defs", {}))
+            schemas.setdefault(model.__name__, schema)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,1 @@
+"""What handlers ask for, as annotated aliases."""

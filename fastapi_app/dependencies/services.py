@@ -1,0 +1,39 @@
+"""The services, by the name of what they do."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from fastapi_app.factory import Services
+from fastapi_app.services.commands import CommandService
+from fastapi_app.services.daemon import DaemonService
+from fastapi_app.services.workflows import WorkflowService
+
+
+def services(connection: HTTPConnection) -> Services:
+    """What the lifespan opened."""
+    found: Services = connection.app.state.services
+    return found
+
+
+AllServices = Annotated[Services, Depends(services)]
+
+
+def _workflows(found: AllServices) -> WorkflowService:
+    return found.workflows
+
+
+def _commands(found: AllServices) -> CommandService:
+    return found.commands
+
+
+def _daemon(found: AllServices) -> DaemonService:
+    return found.daemon
+
+
+Workflows = Annotated[WorkflowService, Depends(_workflows)]
+Commands = Annotated[CommandService, Depends(_commands)]
+Daemon = Annotated[DaemonService, Depends(_daemon)]

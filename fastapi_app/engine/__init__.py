@@ -1,0 +1,1 @@
+"""Runs commands: one helper process spawns, the engine watches, files hold what was printed."""

@@ -1,0 +1,122 @@
+"""What to start for a run: the shell, a program, or the interpreter of a stored script."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi_app.engine.logs import LogFiles
+from fastapi_app.engine.process import NOT_EXECUTABLE, NOT_FOUND, Launch
+from fastapi_app.errors import SpawnFailedError
+from fastapi_app.models import Language, Run, RunKind, Stream
+
+log = logging.getLogger(__name__)
+
+SHELL = "/bin/sh"
+RUN_ID = "MCLI_RUN_ID"
+"""Environment variable every child carries: finds what left its process group."""
+INTERPRETERS = {
+    Language.SHELL: ("sh", (SHELL,)),
+    Language.PYTHON: ("py", ("python3", "python")),
+    Language.NODE: ("js", ("node",)),
+    Language.LUA: ("lua", ("lua",)),
+}
+_LANGUAGES = {extension: language for language, (extension, _) in INTERPRETERS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Scripts:
+    """Temporary folders of stored commands: the script as it was when the run was accepted."""
+
+    folder: Path
+
+    def write(self, run_id: str, language: Language, code: str) -> None:
+        """Put the script where the run will find it, even after a restart."""
+        folder = self.folder / run_id
+        folder.mkdir(mode=0o700)
+        extension, _ = INTERPRETERS[language]
+        (folder / f"script.{extension}").write_text(code, encoding="utf-8", newline="")
+
+    def find(self, run_id: str) -> Path:
+        """The script of a run.
+
+        Raises:
+            SpawnFailedError: it is gone.
+        """
+        for script in (self.folder / run_id).glob("script.*"):
+            return script
+        raise SpawnFailedError("its script is gone from the work folder", NOT_FOUND)
+
+    def remove(self, run_id: str) -> None:
+        """Delete the run's folder, with whatever the run left in it."""
+        folder = self.folder / run_id
+        if folder.is_dir():
+            shutil.rmtree(folder, onerror=_complain)
+
+
+def launch_of(run: Run, logs: LogFiles, scripts: Scripts, *, durable: bool) -> Launch:
+    """What to start for `run`. `durable` keeps a trace of it beside the log.
+
+    Raises:
+        SpawnFailedError: the program cannot be found.
+    """
+    cwd = run.cwd
+    path = SHELL
+    if run.command_id is not None:
+        script = scripts.find(run.id)
+        cwd = str(script.parent)
+        path = interpreter(_LANGUAGES[script.suffix[1:]])
+        argv = [path, script.name, *run.args]
+    elif run.kind is RunKind.PROCESS and run.args:
+        path = program(run.command, run.env.get("PATH"))
+        argv = [run.command, *run.args]
+    else:
+        argv = [SHELL, "-c", run.command]
+    return Launch(
+        path=path,
+        argv=argv,
+        stdout=logs.path(run.id, Stream.STDOUT),
+        stderr=logs.path(run.id, Stream.STDERR),
+        env={**run.env, RUN_ID: run.id},
+        cwd=cwd,
+        state=logs.state(run.id) if durable else None,
+    )
+
+
+def interpreter(language: Language) -> str:
+    """The first interpreter of a language on `PATH`.
+
+    Raises:
+        SpawnFailedError: there is none (127).
+    """
+    _, names = INTERPRETERS[language]
+    for name in names:
+        if found := shutil.which(name):
+            return found
+    raise SpawnFailedError(f"{names[0]}: interpreter not found", NOT_FOUND)
+
+
+def program(name: str, search: str | None = None) -> str:
+    """Where a program lies that is started without a shell, looked up as `execvp` does.
+
+    Raises:
+        SpawnFailedError: there is none (127), or it is not executable (126).
+    """
+    if os.sep in name:
+        return name  # relative to the run's own working folder: only the spawn can tell
+    folders = os.get_exec_path({"PATH": search} if search is not None else None)
+    candidates = [Path(folder, name) for folder in folders]
+    for candidate in candidates:
+        if candidate.is_file() and os.access(candidate, os.X_OK):
+            return str(candidate)
+    if any(candidate.exists() for candidate in candidates):
+        raise SpawnFailedError(f"{name}: {os.strerror(errno.EACCES)}", NOT_EXECUTABLE)
+    raise SpawnFailedError(f"{name}: {os.strerror(errno.ENOENT)}", NOT_FOUND)
+
+
+def _complain(_function: object, name: str, error: tuple[object, BaseException, object]) -> None:
+    log.warning("%s could not be deleted: %s", name, error[1])

@@ -1,0 +1,246 @@
+"""The server's end of the spawn helper, and processes that are not its children."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi_app.engine import spawner
+from fastapi_app.engine.identity import is_alive
+from fastapi_app.errors import SpawnFailedError
+
+HELPER = Path(spawner.__file__)
+NOT_FOUND, NOT_EXECUTABLE = 127, 126  # what a shell answers (POSIX 2.8.2)
+_HEADER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What to start: the program and where its output goes."""
+
+    path: str
+    argv: Sequence[str]
+    stdout: str
+    stderr: str
+    env: Mapping[str, str]
+    cwd: str | None = None
+    state: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spawned:
+    """A started child: the leader of its own session and process group."""
+
+    pid: int
+    start_ticks: int
+    exited: asyncio.Future[int | None]
+    """Its exit code, negative for a signal; `None` when the helper died and took it along."""
+
+
+class AlreadyStartedError(Exception):
+    """The run's state file exists: it has been started before and must not be again."""
+
+
+class Spawner:
+    """Starts children through a helper process (see `spawner`), one helper a server.
+
+    `log` is the file the helper's own complaints go to.
+    """
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._transport: asyncio.Transport | None = None
+        self._helper: subprocess.Popen[bytes] | None = None
+        self._starting: dict[str, tuple[Launch, asyncio.Future[Spawned]]] = {}
+        self._running: dict[str, asyncio.Future[int | None]] = {}
+        self._postponed: list[tuple[str, Launch, asyncio.Future[Spawned]]] = []
+        self._restart: asyncio.Task[None] | None = None
+        self._closing = False
+
+    async def start(self) -> None:
+        """Start the helper, in place of one that ended."""
+        if self._helper is not None:
+            self._helper.wait()
+        ours, theirs = socket.socketpair()
+        with theirs, self._log.open("ab") as log:
+            # A session of its own: what ends the server's group must not end the helper.
+            self._helper = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(HELPER), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_connection(
+            lambda: _Frames(self._on_frame, self._on_lost), sock=ours
+        )
+        postponed, self._postponed = self._postponed, []
+        for run_id, launch, future in postponed:
+            self._request(run_id, launch, future)
+
+    async def aclose(self) -> None:
+        """Let the helper go: it ends after its last child."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.close()
+        if self._helper is not None:
+            # Reap it if it is already over; otherwise it is to outlive us, which is no mistake.
+            self._helper.poll()
+            self._helper.returncode = self._helper.returncode or 0
+
+    def spawn(self, run_id: str, launch: Launch) -> asyncio.Future[Spawned]:
+        """Ask for a child; the future is done once it runs.
+
+        Shield the future from cancellation: the helper starts the child all the same.
+
+        Raises:
+            SpawnFailedError: from the future: the operating system refused.
+            AlreadyStartedError: from the future: the state file exists.
+        """
+        future: asyncio.Future[Spawned] = asyncio.get_running_loop().create_future()
+        if self._transport is None or self._closing:
+            future.set_exception(SpawnFailedError("the spawn helper is gone", NOT_EXECUTABLE))
+        elif self._transport.is_closing():  # it ended; the next one is on its way
+            self._postponed.append((run_id, launch, future))
+        else:
+            self._request(run_id, launch, future)
+        return future
+
+    def signal(self, run_id: str, number: signal.Signals) -> None:
+        """Signal the process group of a child of ours; nothing happens when it has ended."""
+        self._send("signal", run_id, int(number))
+
+    def _request(self, run_id: str, launch: Launch, future: asyncio.Future[Spawned]) -> None:
+        self._starting[run_id] = (launch, future)
+        self._send(
+            "spawn",
+            run_id,
+            launch.path,
+            launch.argv,
+            launch.env,
+            launch.cwd,
+            launch.stdout,
+            launch.stderr,
+            launch.state,
+        )
+
+    def _send(self, *frame: object) -> None:
+        payload = json.dumps(frame, ensure_ascii=True).encode("ascii")
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(len(payload).to_bytes(_HEADER, "big") + payload)
+
+    def _on_frame(self, frame: list[object]) -> None:
+        match frame:
+            case ["spawned", str(run_id), int(pid), int(ticks)]:
+                exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+                self._running[run_id] = exited
+                self._starting.pop(run_id)[1].set_result(Spawned(pid, ticks, exited))
+            case ["exited", str(run_id), int(code)]:
+                self._running.pop(run_id).set_result(code)
+            case ["refused", str(run_id), spawner.DUPLICATE, int(), str()]:
+                self._starting.pop(run_id)[1].set_exception(AlreadyStartedError(run_id))
+            case ["refused", str(run_id), str(stage), int(number), str(message)]:
+                launch, future = self._starting.pop(run_id)
+                future.set_exception(_refusal(launch, stage, number, message))
+            case _:
+                raise AssertionError(f"the spawn helper sent {frame!r}")
+
+    def _on_lost(self) -> None:
+        for _, starting in self._starting.values():
+            starting.set_exception(SpawnFailedError("the spawn helper ended", NOT_EXECUTABLE))
+        for running in self._running.values():
+            if not running.done():
+                running.set_result(None)
+        self._starting.clear()
+        self._running.clear()
+        if not self._closing:
+            self._restart = asyncio.get_running_loop().create_task(self.start())
+
+
+class _Frames(asyncio.Protocol):
+    def __init__(
+        self, on_frame: Callable[[list[object]], None], on_lost: Callable[[], None]
+    ) -> None:
+        self._buffer = bytearray()
+        self._on_frame = on_frame
+        self._on_lost = on_lost
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        start = 0
+        while len(self._buffer) >= start + _HEADER:
+            end = start + _HEADER + int.from_bytes(self._buffer[start : start + _HEADER], "big")
+            if len(self._buffer) < end:
+                break
+            self._on_frame(json.loads(self._buffer[start + _HEADER : end]))
+            start = end
+        del self._buffer[:start]
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._on_lost()
+
+
+def _refusal(launch: Launch, stage: str, number: int, message: str) -> SpawnFailedError:
+    what = {"log": launch.stdout, "cwd": launch.cwd}.get(stage, launch.argv[0])
+    code = NOT_FOUND if number == errno.ENOENT else NOT_EXECUTABLE
+    return SpawnFailedError(f"{what}: {message}", code)
+
+
+async def wait_for_exit(pid: int, started: int | None, boot: str | None) -> None:
+    """Wait until a process that is not our child is over."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    try:
+        # Only now is it certain whom the descriptor names.
+        if not is_alive(pid, started, boot):
+            return
+        loop.add_reader(fd, over.set)
+        await over.wait()
+    finally:
+        loop.remove_reader(fd)
+        os.close(fd)
+
+
+def signal_group(
+    pid: int | None, started: int | None, boot: str | None, number: signal.Signals
+) -> bool:
+    """Signal the group of a process that is not our child; false when it is over."""
+    if pid is None or not is_alive(pid, started, boot):
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, number)
+        return True
+    return False
+
+
+def group_exists(group: int) -> bool:
+    """Whether any process is left in the group of a leader that is gone."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # what changed its user is still there
+        return True
+    return True
+
+
+def kill_group(group: int) -> None:
+    """SIGKILL to what a leader left behind."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)

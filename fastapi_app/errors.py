@@ -1,0 +1,132 @@
+"""One exception class per failure: each builds its own message and carries its status and code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class AppError(Exception):
+    """Base of every failure a client may cause or meet; rendered as RFC 9457 problem details."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str, *, retry_after: int | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+class RunNotFoundError(AppError):
+    status, code, title = 404, "run-not-found", "No such run"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"There is no run {run_id!r}; GET /api/v1/workflows/list shows them.")
+
+
+class CommandNotFoundError(AppError):
+    status, code, title = 404, "command-not-found", "No such command"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"There is no command {name!r}; GET /api/v1/commands/list?all=true shows them."
+        )
+
+
+class CommandExistsError(AppError):
+    status, code, title = 409, "command-exists", "The name is taken"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"A command {name!r} exists already; change it with PUT /api/v1/commands/<name>,"
+            " or choose another name."
+        )
+
+
+class CommandInactiveError(AppError):
+    status, code, title = 409, "command-inactive", "The command is not active"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The command {name!r} is not active; set is_active to run it.")
+
+
+class ProcessNotFoundError(AppError):
+    status, code, title = 404, "process-not-found", "No such process"
+
+    def __init__(self, process_id: str) -> None:
+        super().__init__(f"There is no process {process_id!r}.")
+
+
+class ProcessRunningError(AppError):
+    status, code, title = 409, "process-running", "The process is running"
+
+    def __init__(self, process_id: str) -> None:
+        super().__init__(f"The process {process_id!r} is running; stop it first, or use force.")
+
+
+class DaemonStoppedError(AppError):
+    status, code, title = 503, "daemon-stopped", "The daemon is stopped"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The daemon is stopped and starts nothing; POST /daemon/start lets it work again."
+        )
+
+
+class QueueFullError(AppError):
+    status, code, title = 503, "queue-full", "Too many runs are waiting"
+
+    def __init__(self, depth: int) -> None:
+        super().__init__(
+            f"{depth} runs are waiting already; try again when some have ended.", retry_after=1
+        )
+
+
+class InvalidRunError(AppError):
+    """The request is well-formed but describes something that cannot be run."""
+
+    status, code, title = 422, "invalid-run", "This cannot be run"
+
+
+class InvalidCursorError(AppError):
+    status, code, title = 422, "invalid-cursor", "The cursor is not one of ours"
+
+    def __init__(self) -> None:
+        super().__init__("Use the next_cursor of an earlier answer, or leave the cursor out.")
+
+
+class StorageUnavailableError(AppError):
+    status, code, title = 503, "storage-unavailable", "The database does not answer"
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"Nothing was changed: {cause}", retry_after=5)
+
+
+class SpawnFailedError(AppError):
+    """The operating system refused to start the child; `returncode` is what a shell would say."""
+
+    status, code, title = 500, "spawn-failed", "The command could not be started"
+
+    def __init__(self, detail: str, returncode: int) -> None:
+        super().__init__(detail)
+        self.returncode = returncode
+
+
+class BodyTooLargeError(AppError):
+    status, code, title = 413, "body-too-large", "The body is too large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"A body may have at most {limit} bytes.")
+
+
+class StartupError(Exception):
+    """The server cannot start. The message is one line for the operator, with what to do."""
+
+
+class SettingsError(StartupError):
+    """A setting is wrong; the message names each setting."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))

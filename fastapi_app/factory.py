@@ -1,0 +1,129 @@
+"""The only place that names concrete engines and stores and wires them to services."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi_app import __version__
+from fastapi_app.engine.embedded import EmbeddedEngine
+from fastapi_app.engine.launch import Scripts
+from fastapi_app.engine.logs import LogFiles
+from fastapi_app.engine.process import Spawner
+from fastapi_app.errors import StartupError
+from fastapi_app.services.commands import CommandService
+from fastapi_app.services.daemon import DaemonService
+from fastapi_app.services.processes import ProcessService
+from fastapi_app.services.workflows import WorkflowService
+from fastapi_app.settings import Settings
+from fastapi_app.storage.commands import CommandStore
+from fastapi_app.storage.database import Database, open_database
+from fastapi_app.storage.processes import ProcessStore
+from fastapi_app.storage.runs import RunStore
+from fastapi_app.storage.state import StateStore
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a handler may ask for."""
+
+    settings: Settings
+    workflows: WorkflowService
+    commands: CommandService
+    processes: ProcessService
+    daemon: DaemonService
+    database: Database
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Open the home folder and the database, start the engine, wire the services.
+
+    Raises:
+        StartupError: the home folder or the database cannot be used.
+    """
+    with _home(settings):
+        database = await open_database(settings.url)
+        try:
+            async with _wired(settings, database) as services:
+                yield services
+        finally:
+            await database.aclose()
+
+
+@asynccontextmanager
+async def _wired(settings: Settings, database: Database) -> AsyncIterator[Services]:
+    runs, commands = RunStore(database), CommandStore(database)
+    state = StateStore(database)
+    logs, scripts = LogFiles(settings.logs_dir), Scripts(settings.work_dir)
+    engine = EmbeddedEngine(
+        runs=runs,
+        spawner=Spawner(settings.logs_dir / "spawner.log"),
+        logs=logs,
+        scripts=scripts,
+        max_running=settings.max_concurrent_commands,
+        max_queued=settings.max_queued_runs,
+        grace=settings.stop_grace,
+    )
+    daemon = DaemonService(
+        state, version=__version__, home=str(settings.home), database=database.url
+    )
+    await daemon.start()
+    await engine.start()
+    try:
+        yield Services(
+            settings=settings,
+            workflows=WorkflowService(
+                engine=engine,
+                runs=runs,
+                commands=commands,
+                state=state,
+                logs=logs,
+                scripts=scripts,
+                default_timeout=settings.command_timeout,
+            ),
+            commands=CommandService(commands),
+            processes=ProcessService(
+                engine=engine, processes=ProcessStore(database), runs=runs, logs=logs
+            ),
+            daemon=daemon,
+            database=database,
+        )
+    finally:
+        await engine.aclose()
+
+
+@contextmanager
+def _home(settings: Settings) -> Iterator[None]:
+    """The home folder with its sub-folders, held by this server alone."""
+    try:
+        for folder in (settings.home, settings.logs_dir, settings.work_dir):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(settings.home / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StartupError(
+            f"The home folder {settings.home} cannot be used: {error.strerror}."
+            " Choose another with --home or MCLI_HOME."
+        ) from error
+    try:
+        _hold(lock, settings.home)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _hold(lock: int, home: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
+        raise StartupError(
+            f"Another server (pid {holder or 'unknown'}) uses the home folder {home} already."
+            " Stop it first, or choose another folder with --home."
+        ) from error
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, str(os.getpid()).encode(), 0)

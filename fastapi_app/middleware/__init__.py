@@ -1,0 +1,1 @@
+"""Plain ASGI middleware: look at `scope["type"]`, pass on everything that is not yours."""

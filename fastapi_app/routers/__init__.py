@@ -1,0 +1,1 @@
+"""Thin handlers: get the service, call it, return."""

@@ -1,0 +1,29 @@
+"""`/api/v1/daemon`: the service as a whole."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from fastapi_app.dependencies.services import Daemon
+from fastapi_app.schemas.daemon import DaemonStatus
+from fastapi_app.schemas.problems import documented
+
+router = APIRouter(prefix="/api/v1/daemon", tags=["daemon"])
+
+
+@router.get("/status", response_model=DaemonStatus, responses=documented(503))
+async def status(daemon: Daemon) -> DaemonStatus:
+    """What the server is and does."""
+    now = await daemon.snapshot()
+    return DaemonStatus(
+        running=now.daemon_running,
+        pid=daemon.info.pid,
+        version=daemon.info.version,
+        uptime_seconds=daemon.uptime_seconds,
+        home=daemon.info.home,
+        database=daemon.info.database,
+        active_runs=now.running,
+        queued_runs=now.queued,
+        active_processes=now.running_processes,
+        commands=await daemon.count_commands(),
+    )

@@ -1,0 +1,24 @@
+"""`/livez` and `/readyz`, for whatever restarts servers and routes traffic."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from fastapi_app.dependencies.services import Daemon
+from fastapi_app.schemas.daemon import Liveness, Readiness
+from fastapi_app.schemas.problems import documented
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/livez", response_model=Liveness)
+async def alive() -> Liveness:
+    """The server answers."""
+    return Liveness()
+
+
+@router.get("/readyz", response_model=Readiness, responses=documented(503))
+async def ready(daemon: Daemon) -> Readiness:
+    """The server can work: its database answers."""
+    await daemon.count_commands()
+    return Readiness()

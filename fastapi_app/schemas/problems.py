@@ -1,0 +1,48 @@
+"""Errors as clients see them: RFC 9457 problem details."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field."""
+
+    pointer: str = Field(description="JSON pointer (RFC 6901)", examples=["/timeout"])
+    detail: str = Field(examples=["Input should be greater than 0"])
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str = Field(examples=["urn:mcli:problem:run-not-found"])
+    title: str = Field(examples=["No such run"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["There is no run 'x'."])
+    code: str = Field(description="Stable name of the failure", examples=["run-not-found"])
+    instance: str | None = Field(None, examples=["/api/v1/workflows/x"])
+    errors: list[FieldProblem] | None = None
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI `responses` for failures with these status codes."""
+    texts = {
+        400: "The body cannot be read: not UTF-8, or nested too deep",
+        404: "There is nothing of that name or id",
+        406: "Nothing the client accepts can be offered",
+        409: "It conflicts with what is there",
+        413: "The body is too large",
+        422: "The request is understood, but something in it is wrong",
+        503: "Not now; `Retry-After` says when, if known",
+    }
+    return {
+        status: {
+            "description": texts[status],
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }

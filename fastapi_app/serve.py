@@ -1,0 +1,189 @@
+"""Runs an ASGI application on listening sockets: bind first, say what listens, end cleanly."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+from urllib.parse import quote_from_bytes
+
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from fastapi_app import __version__
+from fastapi_app.app import create_app
+from fastapi_app.errors import StartupError
+from fastapi_app.settings import Settings
+
+BACKLOG = 2048
+_ASCII = bytes(range(128)).decode()
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+Opened = AbstractAsyncContextManager[ASGIApp]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to serve: an application to be opened, where it listens, and what to say then."""
+
+    application: Opened
+    settings: Settings
+    listeners: list[socket.socket]
+    banner: str
+
+
+def serve(overrides: Mapping[str, Any]) -> int:
+    """Run the new app alone; returns the exit code. `overrides` are settings from the command."""
+
+    def plan() -> Plan:
+        settings = Settings.load(**overrides)
+        listener = bind(settings.host, settings.port, "MCLI_PORT")
+        return Plan(_opened(settings), settings, [listener], banner(settings, listener))
+
+    return run(plan)
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[ASGIApp]:
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+def run(make_plan: Callable[[], Plan]) -> int:
+    """Serve until told to end; returns the exit code. What prevents that is said in one line."""
+    try:
+        plan = make_plan()
+        logging.basicConfig(level=plan.settings.log_level.upper(), format=LOG_FORMAT)
+        uvloop.run(_serve(plan))
+    except StartupError as error:
+        print(f"mclictl serve: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+async def _serve(plan: Plan) -> None:
+    async with plan.application as app:
+        await Server(app, plan).serve(sockets=plan.listeners)
+
+
+def bind(host: str, port: int, setting: str) -> socket.socket:
+    """A listening socket on `host` and `port` (0: a free one).
+
+    Raises:
+        StartupError: the address is taken or is not ours; names `setting`.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        taken = error.errno == errno.EADDRINUSE
+        why = "is taken by another program" if taken else f"cannot be used: {error.strerror}"
+        raise StartupError(
+            f"port {port} on {host} {why}; choose another with {setting}."
+        ) from error
+    listener.set_inheritable(False)
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """The base URL of a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def banner(settings: Settings, listener: socket.socket, more: Sequence[str] = ()) -> str:
+    """What listens where, and what to try first."""
+    url = url_of(listener)
+    try_first = 'mclictl run "echo hi"'
+    if url != "http://127.0.0.1:8000":
+        try_first = f'mclictl --url {url} run "echo hi"'
+    lines = [
+        f"mcli-dualstack {__version__}, state in {settings.home}",
+        f"  new API     {url}   documentation: {url}/docs",
+        *more,
+        f"Try: {try_first}",
+        "Ctrl-C ends the server; background runs go on.",
+    ]
+    return "\n".join(lines)
+
+
+class TolerantHttp(HttpToolsProtocol):
+    """Takes raw bytes in the request line, as `curl` sends what a person typed.
+
+    The parser knows only ASCII there (RFC 9112, section 3.2); the old server never minded. They
+    are percent-encoded, which is what the client should have done.
+    """
+
+    def data_received(self, data: bytes) -> None:
+        """Mend the first line of a request."""
+        if self.cycle is None or self.cycle.response_complete:
+            line, end, rest = data.partition(b"\r\n")
+            if not line.isascii():
+                data = quote_from_bytes(line, safe=_ASCII).encode() + end + rest
+        super().data_received(data)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, with our banner once it listens, and an end that leaves room to clean up."""
+
+    def __init__(self, app: ASGIApp, plan: Plan) -> None:
+        self._banner = plan.banner
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=TolerantHttp,
+                ws="websockets-sansio",
+                lifespan="off",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                backlog=BACKLOG,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=max(1, round(plan.settings.shutdown_grace)),
+            )
+        )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say so."""
+        await super().startup(sockets)
+        with contextlib.suppress(BrokenPipeError):
+            print(self._banner, flush=True)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Name the headers uvicorn adds by itself as other servers write them.
+
+        Scripts that look for `Date:` in raw headers know no other spelling.
+        """
+        ending = await super().on_tick(counter)
+        state = self.server_state
+        state.default_headers = [(name.title(), value) for name, value in state.default_headers]
+        return ending
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """End cleanly; at the second Ctrl-C without waiting for answers in flight.
+
+        uvicorn would raise the signal again at the end, before anything could be closed.
+        """
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True

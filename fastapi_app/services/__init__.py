@@ -1,0 +1,1 @@
+"""All rules. Collaborators come in by constructor."""

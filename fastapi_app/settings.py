@@ -1,0 +1,134 @@
+"""Settings of the new app, from the environment (`MCLI_*`) and `config.toml` in the home folder."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from fastapi_app.errors import SettingsError
+
+PREFIX = "MCLI_"
+CONFIG_FILE = "config.toml"
+S = TypeVar("S", bound="Settings")
+
+
+def default_home() -> Path:
+    """`$MCLI_HOME`, else `~/.mcli-dualstack`."""
+    return Path(os.environ.get("MCLI_HOME") or "~/.mcli-dualstack").expanduser()
+
+
+class Settings(BaseSettings):
+    """Every setting, its default and its unit. `MCLI_PORT=9000` sets `port`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True
+    )
+
+    # Absolute, because children start in other folders than the server's.
+    home: Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())] = Field(
+        default_factory=default_home, description="Folder of all state", validate_default=True
+    )
+    host: str = Field("127.0.0.1", description="Address the new API listens on")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        8000, description="Port of the new API; 0 takes a free one"
+    )
+    database_url: str | None = Field(
+        None,
+        description="SQLAlchemy URL (sqlite+aiosqlite, postgresql+asyncpg); "
+        "default: mcli.db in the home folder",
+    )
+    command_timeout: Annotated[int, Field(ge=1, le=31_536_000)] = Field(
+        300, description="Seconds a command may take that a client waits for"
+    )
+    max_concurrent_commands: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        1024, description="Runs that may be running at once; others wait in the queue"
+    )
+    max_queued_runs: Annotated[int, Field(ge=1)] = Field(
+        100_000, description="Runs that may wait; one more is refused with 503"
+    )
+    stop_grace: Annotated[float, Field(ge=0, le=3600)] = Field(
+        5.0, description="Seconds between SIGTERM and SIGKILL"
+    )
+    max_body_bytes: Annotated[int, Field(ge=1024)] = Field(
+        16 * 1024 * 1024, description="Largest request body, in bytes"
+    )
+    max_inline_output: Annotated[int, Field(ge=0)] = Field(
+        1024 * 1024, description="Bytes of each stream an answer of /api/v1 carries itself"
+    )
+    shutdown_grace: Annotated[float, Field(ge=0)] = Field(
+        10.0, description="Seconds answers in flight may take after SIGTERM"
+    )
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
+        "info", description="What the server says: debug, info, warning or error"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Overrides win over the environment, and that over the file."""
+        given = init_settings() if callable(init_settings) else {}
+        home = Path(given.get("home") or default_home()).expanduser()
+        from_file = InitSettingsSource(settings_cls, init_kwargs=read_config(home, settings_cls))
+        return init_settings, env_settings, from_file
+
+    @property
+    def url(self) -> str:
+        """The database, with the default filled in."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.home / 'mcli.db'}"
+
+    @property
+    def logs_dir(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def work_dir(self) -> Path:
+        return self.home / "work"
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:  # noqa: ANN401 - values as the user gave them
+        """Read all sources.
+
+        Raises:
+            SettingsError: naming each wrong setting, what it was and what it should be.
+        """
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            raise SettingsError([_explain(problem) for problem in error.errors()]) from None
+
+
+def read_config(home: Path, settings: type[BaseSettings]) -> dict[str, Any]:
+    """The settings in the home folder's file; keys the class does not know are an error."""
+    path = home / CONFIG_FILE
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise SettingsError([f"{path} cannot be read: {error.strerror}"]) from None
+    except ValueError as error:
+        raise SettingsError([f"{path} is not TOML: {error}"]) from None
+    if unknown := sorted(content.keys() - settings.model_fields.keys()):
+        raise SettingsError([f"{path}: unknown setting {name!r}" for name in unknown])
+    return content
+
+
+def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    name = ".".join(str(part) for part in problem["loc"])
+    return f"{PREFIX}{name.upper()} ({name}): {problem['msg']}, not {problem['input']!r}"

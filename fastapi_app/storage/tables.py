@@ -1,0 +1,89 @@
+"""The tables both stacks share; docs/decisions/0001-shared-state.md describes each column."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    false,
+    true,
+)
+
+metadata = MetaData()
+
+commands = Table(
+    "commands",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("name", String(200), nullable=False, unique=True),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("code", Text, nullable=False),
+    Column("language", String(16), nullable=False),
+    Column("group_name", String(200), nullable=False, server_default=""),
+    Column("tags", Text, nullable=False, server_default="[]"),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    Column("execution_count", Integer, nullable=False, server_default="0"),
+    Column("last_executed", Double),
+    Column("is_active", Boolean, nullable=False, server_default=true()),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("name", String(200), nullable=False, server_default=""),
+    Column("command", Text, nullable=False),
+    Column("command_id", String(36)),
+    Column("process_id", String(36)),
+    Column("args", Text, nullable=False, server_default="[]"),
+    Column("env", Text, nullable=False, server_default="{}"),
+    Column("cwd", Text),
+    Column("timeout", Double),
+    Column("status", String(16), nullable=False),
+    Column("reason", Text),
+    Column("attempt", Integer, nullable=False, server_default="1"),
+    Column("stop_requested", Boolean, nullable=False, server_default=false()),
+    Column("returncode", Integer),
+    Column("pid", Integer),
+    Column("pid_started", BigInteger),
+    Column("boot_id", String(36)),
+    Column("owner", String(64)),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("stdout_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("stderr_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("truncated", Boolean, nullable=False, server_default=false()),
+    Index("ix_runs_kind_status", "kind", "status"),
+    Index("ix_runs_created_at_id", "created_at", "id"),
+)
+
+processes = Table(
+    "processes",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("command", Text, nullable=False),
+    Column("args", Text, nullable=False, server_default="[]"),
+    Column("working_dir", Text),
+    Column("environment", Text, nullable=False, server_default="{}"),
+    Column("created_at", Double, nullable=False),
+    Column("run_id", String(36)),
+)
+
+service_state = Table(
+    "service_state",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
