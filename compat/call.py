@@ -1,0 +1,117 @@
+"""One call of the old contract, with what its handler may ask for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.types import Receive, Scope
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+
+from compat.legacy_json import Reply
+from compat.settings import DualSettings
+from fastapi_app.factory import Services
+from fastapi_app.leaving import ClientLeftError
+from legacy_flask.inputs import InputError
+
+NO_JSON = (
+    "Did not attempt to load JSON data because the request Content-Type was not 'application/json'."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request, the services, and what `/status` says of the listener."""
+
+    services: Services
+    settings: DualSettings
+    legacy_port: int
+    scope: Scope
+    receive: Receive
+    parameters: Mapping[str, str]
+
+    @property
+    def config(self) -> dict[str, object]:
+        """The `config` of `GET /status`."""
+        return {
+            "host": self.settings.legacy_host,
+            "port": self.legacy_port,
+            "command_timeout": self.settings.command_timeout,
+            "max_concurrent_commands": self.settings.max_concurrent_commands,
+        }
+
+    def query(self, key: str) -> str | None:
+        """The first value of a query parameter, decoded as Werkzeug decodes it."""
+        raw: bytes = self.scope["query_string"]
+        if not raw:
+            return None
+        pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True, errors="replace")
+        return next((value for name, value in pairs if name == key), None)
+
+    async def json_object(self) -> dict[str, Any]:
+        """The body, read as Flask's `get_json` does.
+
+        Raises:
+            UnsupportedMediaType, RequestEntityTooLarge, BadRequest: as Flask would.
+            InputError: it is JSON, but no object.
+            ClientLeftError: the client left in the middle of it.
+        """
+        if not _is_json(header(self.scope, b"content-type")):
+            raise UnsupportedMediaType(NO_JSON)
+        body = await read_body(self.scope, self.receive, self.settings.max_body_bytes)
+        if body is None:
+            raise RequestEntityTooLarge
+        try:
+            value = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise BadRequest from error
+        if not isinstance(value, dict):
+            raise InputError("JSON object required")
+        return value
+
+
+Handler = Callable[[Call], Awaitable[Reply]]
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes | None:
+    """The whole body; `None` when it is larger than `limit` bytes.
+
+    Raises:
+        ClientLeftError: the client left before its end.
+    """
+    announced = header(scope, b"content-length")
+    if announced.isdigit() and int(announced) > limit:
+        return None
+    pieces: list[bytes] = []
+    size = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeftError
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > limit:
+            return None
+        pieces.append(piece)
+        more = message.get("more_body", False)
+    return b"".join(pieces)
+
+
+def header(scope: Scope, name: bytes) -> bytes:
+    """The first header of that name, or `b""`."""
+    for key, value in scope["headers"]:
+        if key == name:
+            found: bytes = value
+            return found
+    return b""
+
+
+def _is_json(content_type: bytes) -> bool:
+    mimetype = content_type.decode("latin-1").split(";", 1)[0].strip().lower()
+    return mimetype == "application/json" or (
+        mimetype.startswith("application/") and mimetype.endswith("+json")
+    )

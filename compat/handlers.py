@@ -1,0 +1,286 @@
+"""What answers each old route in stage `new`: read the old way, one call of a service, answer."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from compat import adapters
+from compat.call import Call
+from compat.legacy_json import Reply, error, reply
+from fastapi_app.errors import (
+    CommandInactiveError,
+    CommandNotFoundError,
+    ProcessNotFoundError,
+    ProcessRunningError,
+    RunNotFoundError,
+)
+from fastapi_app.leaving import unless_client_leaves
+from fastapi_app.models import Command, Process, Stream
+from fastapi_app.services.processes import ManagedProcess
+from legacy_flask import inputs
+from legacy_flask.routes.service import ENDPOINTS
+from legacy_flask.views import moment
+
+STOPPED = "daemon is stopped"
+NO_COMMAND = "Command not found"
+NO_PROCESS = "Process not found"
+NO_WORKFLOW = "workflow not found"
+
+
+class RefusedError(Exception):
+    """An answer of the contract that is an error."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.reply = error(status, message)
+
+
+async def index(call: Call) -> Reply:
+    """`GET /`."""
+    running = await call.services.daemon.running()
+    return reply(
+        service=adapters.SERVICE,
+        version=adapters.VERSION,
+        status="running" if running else "stopped",
+        endpoints=ENDPOINTS,
+    )
+
+
+async def health(call: Call) -> Reply:
+    """`GET /health`."""
+    now = await call.services.daemon.snapshot()
+    return reply(
+        status="healthy",
+        service=adapters.SERVICE,
+        timestamp=moment(time.time()),
+        active_commands=now.active_executes,
+    )
+
+
+async def status(call: Call) -> Reply:
+    """`GET /status`."""
+    daemon = call.services.daemon
+    now = await daemon.snapshot()
+    return adapters.status(now, daemon.uptime_seconds, call.config)
+
+
+async def execute(call: Call) -> Reply:
+    """`POST /execute`."""
+    body = await call.json_object()
+    await _require_running(call)
+    text = inputs.command(body)
+    reference = None if text else _reference(body)
+    args, timeout = inputs.args(body), inputs.timeout(body)
+    limit = call.settings.command_timeout if timeout is None else timeout
+    workflows = call.services.workflows
+    if reference is None:
+        running = workflows.execute(text or "", timeout=limit)
+    else:
+        running = workflows.execute_stored(
+            await _active_command(call, *reference), args, timeout=limit
+        )
+    run = await unless_client_leaves(call.receive, running)
+    return adapters.outcome(run, limit, workflows)
+
+
+async def list_commands(call: Call) -> Reply:
+    """`GET /commands`."""
+    commands = await call.services.commands.all(include_inactive=inputs.is_true(call.query("all")))
+    return reply(commands=[adapters.command(c) for c in commands], total=len(commands))
+
+
+async def show_command(call: Call) -> Reply:
+    """`GET /commands/<id>`."""
+    command = await _command(call, "command_id", call.parameters["id"])
+    return reply(**adapters.command(command), code=command.code)
+
+
+async def start_workflow(call: Call) -> Reply:
+    """`POST /workflow/start`."""
+    body = await call.json_object()
+    await _require_running(call)
+    name = inputs.word(body, "name")
+    if name is None:
+        raise RefusedError(400, "name required")
+    args, env = inputs.args(body), inputs.environment(body, "env")
+    unknown = RefusedError(404, f"workflow '{name}' not found")
+    if not inputs.is_storable(name):
+        raise unknown
+    try:
+        run = await call.services.workflows.start(name, args, env)
+    except (CommandNotFoundError, CommandInactiveError):
+        raise unknown from None
+    run = await call.services.workflows.until_started(run)
+    started_at = moment(run.started_at or run.created_at)
+    return reply(id=run.id, name=run.name, status="running", started_at=started_at)
+
+
+async def stop_workflow(call: Call) -> Reply:
+    """`POST /workflow/stop`."""
+    body = await call.json_object()
+    run_id = inputs.word(body, "id")
+    name = None if run_id else inputs.word(body, "name")
+    wanted = run_id or name
+    if wanted is None:
+        raise RefusedError(400, "id or name required")
+    workflows = call.services.workflows
+    try:
+        if not inputs.is_storable(wanted):
+            raise RunNotFoundError(wanted)
+        run = await (workflows.stop_workflow(wanted) if run_id else workflows.stop_named(wanted))
+    except RunNotFoundError:
+        raise RefusedError(404, NO_WORKFLOW) from None
+    return reply(id=run.id, name=run.name, status=adapters.workflow_status(run.status))
+
+
+async def start_daemon(call: Call) -> Reply:
+    """`POST /daemon/start`."""
+    changed = await call.services.daemon.start()
+    return reply(status="started" if changed else "already_running")
+
+
+async def stop_daemon(call: Call) -> Reply:
+    """`POST /daemon/stop`."""
+    changed = await call.services.daemon.stop()
+    return reply(status="stopped" if changed else "already_stopped")
+
+
+async def list_processes(call: Call) -> Reply:
+    """`GET /processes`."""
+    ended_too = inputs.is_true(call.query("all"))
+    found = [p for p in await call.services.processes.all() if ended_too or p.running]
+    return reply(processes=[adapters.process(p) for p in found], total=len(found))
+
+
+async def create_process(call: Call) -> Reply:
+    """`POST /processes`."""
+    body = await call.json_object()
+    process = await _create(call, body)
+    if not body.get("auto_start"):
+        return reply(id=process.id, name=process.name, status="created")
+    await call.services.processes.start(process.id)
+    return reply(id=process.id, name=process.name, status="starting")
+
+
+async def run_process(call: Call) -> Reply:
+    """`POST /processes/run`."""
+    body = await call.json_object()
+    process = await _create(call, body)
+    processes = call.services.processes
+    run = await processes.start(process.id)
+    detach = body.get("detach")
+    if detach is None or detach:
+        return reply(id=process.id, name=process.name, status="running")
+    run = await unless_client_leaves(call.receive, processes.wait(run))
+    fields: dict[str, object] = {
+        "id": process.id,
+        "name": process.name,
+        "status": adapters.process_status(ManagedProcess(process, run)),
+        "exit_code": run.returncode,
+    }
+    return adapters.with_output(
+        fields, run, call.services.workflows, stdout="stdout", stderr="stderr"
+    )
+
+
+async def show_process(call: Call) -> Reply:
+    """`GET /processes/<id>`."""
+    managed = await _process(call)
+    usage = call.services.processes.usage(managed)
+    return reply(**adapters.process_in_full(managed, usage))
+
+
+async def start_process(call: Call) -> Reply:
+    """`POST /processes/<id>/start`."""
+    managed = await _process(call)
+    await call.services.processes.start(managed.process.id)
+    return reply(status="started")
+
+
+async def stop_process(call: Call) -> Reply:
+    """`POST /processes/<id>/stop`."""
+    managed = await _process(call)
+    await call.services.processes.stop(managed.process.id)
+    return reply(status="stopped")
+
+
+async def kill_process(call: Call) -> Reply:
+    """`POST /processes/<id>/kill`."""
+    managed = await _process(call)
+    await call.services.processes.stop(managed.process.id, kill=True)
+    return reply(status="killed")
+
+
+async def remove_process(call: Call) -> Reply:
+    """`DELETE /processes/<id>`."""
+    managed = await _process(call)
+    force = inputs.is_true(call.query("force"))
+    try:
+        await call.services.processes.remove(managed.process.id, force=force)
+    except ProcessRunningError:
+        raise RefusedError(409, "Process is running") from None
+    return reply(status="removed")
+
+
+async def process_logs(call: Call) -> Reply:
+    """`GET /processes/<id>/logs`."""
+    lines = inputs.lines(call.query("lines"))
+    managed = await _process(call)
+    tail = call.services.processes.log_tail
+    return reply(
+        stdout=tail(managed, Stream.STDOUT, lines), stderr=tail(managed, Stream.STDERR, lines)
+    )
+
+
+async def _require_running(call: Call) -> None:
+    if not await call.services.daemon.running():
+        raise RefusedError(503, STOPPED)
+
+
+def _reference(body: dict[str, Any]) -> tuple[str, str]:
+    for key in ("command_id", "command_name"):
+        value = inputs.word(body, key)
+        if value is not None:
+            return key, value
+    raise RefusedError(400, "command, command_id or command_name required")
+
+
+async def _command(call: Call, key: str, value: str) -> Command:
+    commands = call.services.commands
+    try:
+        if not inputs.is_storable(value):
+            raise CommandNotFoundError(value)
+        return await (commands.get_by_id(value) if key == "command_id" else commands.get(value))
+    except CommandNotFoundError:
+        raise RefusedError(404, NO_COMMAND) from None
+
+
+async def _active_command(call: Call, key: str, value: str) -> Command:
+    command = await _command(call, key, value)
+    if not command.is_active:
+        raise RefusedError(404, NO_COMMAND)
+    return command
+
+
+async def _create(call: Call, body: dict[str, Any]) -> Process:
+    command = inputs.command(body)
+    if command is None:
+        raise RefusedError(400, "Command is required")
+    return await call.services.processes.create(
+        inputs.process_name(body, default_from=command),
+        command,
+        inputs.args(body),
+        working_dir=inputs.working_dir(body),
+        environment=inputs.environment(body, "environment"),
+    )
+
+
+async def _process(call: Call) -> ManagedProcess:
+    process_id = call.parameters["id"]
+    try:
+        if not inputs.is_storable(process_id):
+            raise ProcessNotFoundError(process_id)
+        return await call.services.processes.get(process_id)
+    except ProcessNotFoundError:
+        raise RefusedError(404, NO_PROCESS) from None
