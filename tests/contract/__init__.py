@@ -1,0 +1,1 @@
+"""Every row of the legacy contract, against every server that speaks it."""
