@@ -1,0 +1,1 @@
+"""mclictl: the command line of the workflow runner, a client of its HTTP API."""

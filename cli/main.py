@@ -1,0 +1,128 @@
+"""`mclictl`: finds the command by its name and loads nothing but that command's module."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import importlib.util
+
+import click
+from click.shell_completion import CompletionItem
+
+from cli.verb import Noun, Target, json_option, url_option
+
+# name: (module, attribute, short help). A command whose module is not there is left out, so that
+# deleting a file takes its commands away.
+COMMANDS = {
+    "serve": ("cli.serve", "serve", "Run the server until it is told to end."),
+    "status": ("cli.status", "status", "Show how the server is doing."),
+    "run": ("cli.run", "run", "Run a shell command and show its output as it comes."),
+    "runs": ("cli.runs", "runs", "List runs, newest first."),
+    "show": ("cli.runs", "show", "Show one run."),
+    "logs": ("cli.runs", "logs", "Print the output of a run, or follow it."),
+    "stop": ("cli.runs", "stop", "Stop a run."),
+    "commands": ("cli.commands", "commands", "Stored commands: add, list, show, edit, rm."),
+    "workflow": ("cli.workflow", "workflow", "Runs of stored commands: start, list, stop."),
+    "cutover": ("cli.cutover", "cutover", "Legacy routes: which stack answers them."),
+    "completion": ("cli.completion", "completion", "Print the completion script of a shell."),
+}
+
+EPILOG = """\
+\b
+Exit codes:
+  0    done
+  1    the server said no, or something failed
+  2    the command line is wrong
+  3    the server cannot be reached
+  130  interrupted with Ctrl-C
+`run` and `workflow start --wait` pass on the exit code of what they ran.
+"""
+
+
+class Root(Noun):
+    """The commands of the table above, each imported when it is called for."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Names in the order of the table, as far as their modules exist."""
+        return [
+            name for name, (module, _, _) in COMMANDS.items() if importlib.util.find_spec(module)
+        ]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module behind a name."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table: asking each for its help would import them all."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][2]) for name in self.list_commands(ctx)])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete names from the table, for the same reason."""
+        names = [
+            CompletionItem(name, help=COMMANDS[name][2])
+            for name in self.list_commands(ctx)
+            if name.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; being interrupted, or the system saying no, needs no traceback."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(130) from None
+        except OSError as failure:
+            # A reader that went away (`mclictl runs | head -1`) is click's to handle.
+            if failure.errno == errno.EPIPE:
+                raise
+            raise click.ClickException(str(failure)) from failure
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from importlib import metadata  # noqa: PLC0415 - slow to import, and only needed here
+
+    try:
+        version = metadata.version("mcli-dualstack")
+    except metadata.PackageNotFoundError:
+        version = "0+unknown"  # a source tree that was never installed
+    click.echo(f"mclictl {version}")
+    ctx.exit()
+
+
+@click.group(
+    cls=Root,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    examples=[
+        "mclictl serve",
+        'mclictl run "echo hi"',
+        "mclictl --url http://127.0.0.1:9000 runs --status failed --json",
+    ],
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Run commands and workflows on a server, and look after them."""
+    ctx.ensure_object(Target)
+
+
+cli.params += [url_option("MCLI_URL"), json_option()]
+
+
+def main() -> None:
+    """Entry point of `mclictl`."""
+    cli(prog_name="mclictl")

@@ -1,0 +1,138 @@
+"""A real server for all of these tests, and mclictl as a child process."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from dataclasses import dataclass
+from fcntl import ioctl
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.servers import ROOT, Server, environment, start_dual, start_new
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+WITHIN = 60  # seconds; only a hang takes that long
+
+
+def start_server(home: Path, *args: str, **extra: str) -> Server:
+    """Whatever this checkout can serve: the new app still stands when `compat` is gone."""
+    compat = importlib.util.find_spec("compat")
+    dual = compat is not None and compat.origin is not None
+    return (start_dual if dual else start_new)(home, *args, **extra)
+
+
+def visible(shown: str) -> list[str]:
+    """Lines as a terminal shows them: without the escapes that make text bold or coloured."""
+    return re.sub(r"\033\[[0-9;]*m", "", shown).splitlines()
+
+
+@dataclass(frozen=True)
+class Mclictl:
+    """Calls `mclictl` as a user would, against one server."""
+
+    url: str
+    home: Path
+
+    def spawn(self, *args: str, **extra: str) -> subprocess.Popen[str]:
+        """Start it and leave it running."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "cli", *args],
+            cwd=ROOT,
+            env=self.environment(**extra),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(
+        self, *args: str, exits: int = 0, stdin: str = "", **extra: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run it to its end, which must be the exit code expected, and never a traceback."""
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", *args],
+            cwd=ROOT,
+            env=self.environment(**extra),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=WITHIN,
+            check=False,
+        )
+        assert done.returncode == exits, (args, done.returncode, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def json(self, *args: str, exits: int = 0, **extra: str) -> Any:  # noqa: ANN401 - any JSON
+        """Run it with --json; its standard output must be one JSON document."""
+        return json.loads(self(*args, "--json", exits=exits, **extra).stdout)
+
+    def on_terminal(self, *args: str, columns: int = 80, **extra: str) -> str:
+        """Run it on a terminal of so many columns and return what that shows."""
+        ours, its = pty.openpty()
+        ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        with subprocess.Popen(
+            [sys.executable, "-m", "cli", *args],
+            cwd=ROOT,
+            env=self.environment(TERM="xterm-256color", **extra),
+            stdin=its,
+            stdout=its,
+            stderr=its,
+        ) as process:
+            os.close(its)
+            shown = b"".join(_chunks(ours))
+            assert process.wait(WITHIN) == 0, shown
+        os.close(ours)
+        return shown.decode().replace("\r\n", "\n")
+
+    def background(self, command: str) -> str:
+        """Start a run in the background and return its id."""
+        return self("run", "--background", command).stdout.strip()
+
+    def finished(self, command: str) -> str:
+        """Run a command in the background until it is over, and return its id."""
+        run_id = self.background(command)
+        self("logs", "-f", run_id)
+        return run_id
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        """The tests' own environment, less what changes how things are printed."""
+        kept = environment(self.home, **({"MCLI_URL": self.url} | extra))
+        for name in {"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "VISUAL"} - extra.keys():
+            kept.pop(name, None)
+        return kept
+
+
+def _chunks(terminal: int) -> Iterator[bytes]:
+    # Linux reports the end of a terminal as an error.
+    try:
+        while chunk := os.read(terminal, 65536):
+            yield chunk
+    except OSError:
+        return
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Start one server for all of these tests."""
+    with start_server(tmp_path_factory.mktemp("home")) as running:
+        yield running
+        running.stop()
+
+
+@pytest.fixture
+def mclictl(server: Server, tmp_path: Path) -> Mclictl:
+    """Call mclictl against that server."""
+    return Mclictl(server.new, tmp_path)

@@ -1,0 +1,37 @@
+"""`mclictl serve`: what the user says, and nothing else, overrides the settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.conftest import Mclictl, start_server
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.servers import Server
+
+
+def test_an_option_wins_over_the_environment(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    with start_server(tmp_path / "environment", "--home", str(said)) as server:
+        assert Mclictl(server.new, tmp_path).json("status")["home"] == str(said)
+        server.stop()
+
+
+def test_what_is_not_said_comes_from_the_environment(server: Server, mclictl: Mclictl) -> None:
+    assert mclictl.json("status")["home"] == str(server.home)
+
+
+def test_a_port_that_is_taken_is_told(server: Server, tmp_path: Path) -> None:
+    port = server.new.rpartition(":")[2]
+    with pytest.raises(AssertionError, match=port) as failed:
+        start_server(tmp_path, "--port", port)
+    assert "Traceback" not in str(failed.value)
+
+
+@pytest.mark.parametrize("args", [["--port", "65536"], ["--port", "x"], ["--home"], ["extra"]])
+def test_a_wrong_command_line_starts_nothing(mclictl: Mclictl, args: list[str]) -> None:
+    assert "Error: " in mclictl("serve", *args, exits=2).stderr
