@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
-from compat.legacy_json import Reply
+from compat.legacy_json import PageError, Reply
 from compat.settings import DualSettings
 from fastapi_app.factory import Services
 from fastapi_app.leaving import ClientLeftError
 from legacy_flask.inputs import InputError
 
+# Werkzeug's words; the contract suite compares them with the old daemon's.
 NO_JSON = (
-    "Did not attempt to load JSON data because the request Content-Type was not 'application/json'."
+    "Did not attempt to load JSON data because the request Content-Type was not"
+    " &#39;application/json&#39;."
 )
+TOO_LARGE = "The data value transmitted exceeds the capacity limit."
+BROKEN = "The browser (or proxy) sent a request that this server could not understand."
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,9 @@ class Call:
     scope: Scope
     receive: Receive
     parameters: Mapping[str, str]
+
+    endpoints: Sequence[str]
+    """Every route of the contract, for `GET /`."""
 
     @property
     def config(self) -> dict[str, object]:
@@ -55,19 +61,19 @@ class Call:
         """The body, read as Flask's `get_json` does.
 
         Raises:
-            UnsupportedMediaType, RequestEntityTooLarge, BadRequest: as Flask would.
+            PageError: 415, 413 or 400, as Flask would.
             InputError: it is JSON, but no object.
             ClientLeftError: the client left in the middle of it.
         """
         if not _is_json(header(self.scope, b"content-type")):
-            raise UnsupportedMediaType(NO_JSON)
+            raise PageError(415, NO_JSON)
         body = await read_body(self.scope, self.receive, self.settings.max_body_bytes)
         if body is None:
-            raise RequestEntityTooLarge
+            raise PageError(413, TOO_LARGE)
         try:
             value = json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise BadRequest from error
+            raise PageError(400, BROKEN) from error
         if not isinstance(value, dict):
             raise InputError("JSON object required")
         return value

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from werkzeug.exceptions import HTTPException, InternalServerError
 
 from compat.call import Call
 from compat.cutover import Cutover
 from compat.handlers import STOPPED, RefusedError
 from compat.headers import Headers, deprecation_headers, with_announcement
-from compat.legacy_json import Reply, error, html
+from compat.legacy_json import PageError, Reply, error
 from compat.routes import RouteTable, Row
 from compat.settings import DualSettings
 from compat.stages import Stage
@@ -24,6 +23,10 @@ from legacy_flask.inputs import InputError
 log = logging.getLogger(__name__)
 
 SERVED_BY = b"x-served-by"
+FAILED = (
+    "The server encountered an internal error and was unable to complete your request. Either the"
+    " server is overloaded or there is an error in the application."
+)
 NEW_PATHS = (
     "/api/v1",
     "/docs",
@@ -61,6 +64,7 @@ class Gateway:
         self._cutover = cutover
         self._legacy_port = legacy_port
         self._new_paths = (*NEW_PATHS, documentation[documentation.rindex("/") :])
+        self._endpoints = sorted(table.rows)
         self._announcements = {
             (row.name, stage): _announcement(row, stage, documentation)
             for row in table.rows.values()
@@ -95,7 +99,15 @@ class Gateway:
         if stage is Stage.LEGACY:
             await self._legacy(scope, receive, _announcing(send, announcement))
             return
-        call = Call(self._services, self._settings, self._legacy_port, scope, receive, parameters)
+        call = Call(
+            services=self._services,
+            settings=self._settings,
+            legacy_port=self._legacy_port,
+            scope=scope,
+            receive=receive,
+            parameters=parameters,
+            endpoints=self._endpoints,
+        )
         await _send(send, await self._answer(row, call), announcement)
 
     async def _answer(self, row: Row, call: Call) -> Reply:
@@ -108,13 +120,13 @@ class Gateway:
             return refused.reply
         except DaemonStoppedError:
             return error(503, STOPPED)
-        except HTTPException as failure:
-            return html(failure)
+        except PageError as failure:
+            return failure.reply
         except ClientLeftError:
             raise
         except Exception:
             log.exception("%s failed", row.name)
-            return html(InternalServerError())
+            return PageError(500, FAILED).reply
 
 
 def _announcement(row: Row, stage: Stage, documentation: str) -> Headers:

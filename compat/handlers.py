@@ -19,7 +19,6 @@ from fastapi_app.leaving import unless_client_leaves
 from fastapi_app.models import Command, Process, Stream
 from fastapi_app.services.processes import ManagedProcess
 from legacy_flask import inputs
-from legacy_flask.routes.service import ENDPOINTS
 from legacy_flask.views import moment
 
 STOPPED = "daemon is stopped"
@@ -43,7 +42,7 @@ async def index(call: Call) -> Reply:
         service=adapters.SERVICE,
         version=adapters.VERSION,
         status="running" if running else "stopped",
-        endpoints=ENDPOINTS,
+        endpoints=call.endpoints,
     )
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
-
-from werkzeug.exceptions import HTTPException
 
 JSON = b"application/json"
 HTML = b"text/html; charset=utf-8"
@@ -37,9 +36,17 @@ def error(status: int, message: str) -> Reply:
     return Reply(status, dumps({"error": message}))
 
 
-def html(failure: HTTPException) -> Reply:
-    """An error Flask raises itself, with its page."""
-    return Reply(failure.code or 500, failure.get_body().encode(), HTML)
+class PageError(Exception):
+    """An error that Flask raises itself, with its HTML page."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        title = HTTPStatus(status).phrase
+        page = (
+            f"<!doctype html>\n<html lang=en>\n<title>{status} {title}</title>\n"
+            f"<h1>{title}</h1>\n<p>{text}</p>\n"
+        )
+        self.reply = Reply(status, page.encode(), HTML)
 
 
 def reply_in_pieces(fields: Mapping[str, object], long_texts: Mapping[str, Iterator[str]]) -> Reply:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote_from_bytes
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -45,10 +45,16 @@ class Saturation:
 
 
 class Mount:
-    """An ASGI application around a WSGI one; `limit` is the largest body, in bytes."""
+    """An ASGI application around a WSGI one; `limit` is the largest body, in bytes.
 
-    def __init__(self, app: WSGIApplication, *, threads: int, queue: int, limit: int) -> None:
-        self._app = WSGIMiddleware(_Guarded(app), workers=threads)  # type: ignore[arg-type]
+    `build` makes the application, once, in a thread: calls wait for it, the start of the server
+    does not.
+    """
+
+    def __init__(
+        self, build: Callable[[], WSGIApplication], *, threads: int, queue: int, limit: int
+    ) -> None:
+        self._ready = asyncio.ensure_future(asyncio.to_thread(self._build, build))
         self._threads = threads
         self._queue = queue
         self._limit = limit
@@ -76,16 +82,26 @@ class Mount:
         gone = threading.Event()
         watching = asyncio.ensure_future(_watch(receive, gone))
         try:
-            await self._app(_scope(scope, body, gone, self._limit), _replay(body), send)  # type: ignore[arg-type]
+            bridge = await asyncio.shield(self._ready)
+            await bridge(_scope(scope, body, gone, self._limit), _replay(body), send)  # type: ignore[arg-type]
         except ClientGoneError:
             return
         finally:
             watching.cancel()
             self._in_flight -= 1
 
-    def close(self) -> None:
+    async def ready(self) -> None:
+        """Wait until the application is built."""
+        await asyncio.wait({self._ready})
+
+    async def aclose(self) -> None:
         """Take no more calls; threads end with the call they serve."""
-        self._app.executor.shutdown(wait=False, cancel_futures=True)
+        await self.ready()
+        if self._ready.exception() is None:
+            self._ready.result().executor.shutdown(wait=False, cancel_futures=True)
+
+    def _build(self, build: Callable[[], WSGIApplication]) -> WSGIMiddleware:
+        return WSGIMiddleware(_Guarded(build()), workers=self._threads)  # type: ignore[arg-type]
 
 
 class _Guarded:

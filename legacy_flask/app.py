@@ -31,8 +31,13 @@ def create_app(
     port: int = 5005,
     command_timeout: int = 300,
     max_concurrent_commands: int = 1024,
+    largest_body: int = LARGEST_BODY_BYTES,
+    alone: bool = True,
 ) -> Flask:
     """Build the app over the state below `home`, and set the daemon to running.
+
+    Not `alone`, another server in this process has set the daemon to running, and looks after
+    what earlier servers left.
 
     `host` and `port` are only what `/status` shows; `app.config["PORT"]` may be set later.
     `command_timeout` is seconds. Raises OSError or sqlalchemy.exc.DBAPIError when the state
@@ -40,14 +45,14 @@ def create_app(
     """
     app = Flask(__name__, static_folder=None, template_folder=None)
     app.config.update(
-        MAX_CONTENT_LENGTH=LARGEST_BODY_BYTES,
+        MAX_CONTENT_LENGTH=largest_body,
         HOME=home,
         HOST=host,
         PORT=port,
         COMMAND_TIMEOUT=command_timeout,
         MAX_CONCURRENT_COMMANDS=max_concurrent_commands,
     )
-    app.extensions[EXTENSION] = _services(home, database_url, max_concurrent_commands)
+    app.extensions[EXTENSION] = _services(home, database_url, max_concurrent_commands, alone=alone)
     for module in (service, execute, commands, workflows, processes):
         app.register_blueprint(module.blueprint)
     app.register_error_handler(InputError, _refused)
@@ -56,7 +61,7 @@ def create_app(
     return app
 
 
-def _services(home: Path, database_url: str | None, limit: int) -> Services:
+def _services(home: Path, database_url: str | None, limit: int, *, alone: bool) -> Services:
     for folder in (home, home / "logs", home / "work"):
         folder.mkdir(parents=True, exist_ok=True)
     database = Database(home, database_url)
@@ -71,8 +76,9 @@ def _services(home: Path, database_url: str | None, limit: int) -> Services:
         runner=Runner(runs, processes, home, limit),
         started=time.monotonic(),
     )
-    shared.state.set("running")
-    shared.runner.recover()
+    if alone:
+        shared.state.set("running")
+        shared.runner.recover()
     return shared
 
 

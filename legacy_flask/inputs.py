@@ -1,13 +1,10 @@
-"""What a request may say: bodies, fields and queries, each checked in a fixed order."""
+"""What a request may say: fields and queries, each checked in a fixed order."""
 
 from __future__ import annotations
 
 import os
 import re
 from typing import Any
-
-from flask import request
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 LONGEST_STRING_BYTES = 131071  # MAX_ARG_STRLEN of the kernel, without the final NUL
 LONGEST_LIST_BYTES = 1_000_000
@@ -19,18 +16,6 @@ WHOLE_NUMBER = re.compile(r"[0-9]+")
 
 class InputError(Exception):
     """A request that is refused with 400."""
-
-
-def json_object() -> dict[str, Any]:
-    """Read the body; Flask's own 400, 413 or 415 where it does not hold JSON."""
-    _check_whole()
-    try:
-        body = request.get_json()
-    except RecursionError as error:
-        raise BadRequest from error
-    if not isinstance(body, dict):
-        raise InputError("JSON object required")
-    return body
 
 
 def word(body: dict[str, Any], key: str) -> str | None:
@@ -136,15 +121,6 @@ def is_true(text: str | None) -> bool:
 def is_storable(text: str) -> bool:
     """Whether a database can hold the text; what it cannot hold, it does not contain."""
     return "\0" not in text and _size(text) is not None
-
-
-def _check_whole() -> None:
-    """Refuse a chunked body over the limit, which werkzeug would cut there without a word."""
-    chunked = request.content_length is None and request.environ.get("wsgi.input_terminated")
-    if chunked and request.is_json:
-        request.get_data()
-        if request.environ["wsgi.input"].read(1):
-            raise RequestEntityTooLarge
 
 
 def _is_number(value: object) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from fastapi_app.errors import StartupError, StorageUnavailableError
 from fastapi_app.storage.group_commit import GroupCommit
 from fastapi_app.storage.peek import Peek
-from fastapi_app.storage.schema import upgrade
+from fastapi_app.storage.schema import bring_up_to_date
 
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -78,7 +78,7 @@ async def open_database(url: str) -> Database:
             if not database.is_sqlite:
                 # Two servers starting together must not both migrate.
                 await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
-            await connection.run_sync(upgrade)
+            await connection.run_sync(bring_up_to_date)
     except (DBAPIError, OSError) as error:
         await engine.dispose()
         raise StartupError(
@@ -107,7 +107,7 @@ def _create_engine(url: str) -> AsyncEngine:
             if parsed.get_driver_name() == "asyncpg"
             else {},
         )
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
         raise StartupError(
             f"MCLI_DATABASE_URL cannot be used: {error}. Use sqlite+aiosqlite:///PATH or"
             " postgresql+asyncpg://USER@HOST/NAME (extra 'postgres')."

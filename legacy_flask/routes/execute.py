@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify
 
-from legacy_flask import inputs, jobs, views
+from legacy_flask import bodies, inputs, jobs, views
 from legacy_flask.services import UnknownError, services
 
 blueprint = Blueprint("execute", __name__)
@@ -15,7 +15,7 @@ blueprint = Blueprint("execute", __name__)
 @blueprint.post("/execute")
 def execute() -> Response:
     """Run a shell text or a stored command, and answer when it is over."""
-    body = inputs.json_object()
+    body = bodies.json_object()
     services().check_running()
     text = inputs.command(body)
     reference = None if text else _reference(body)

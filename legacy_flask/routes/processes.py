@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
 
-from legacy_flask import inputs, jobs, logs, views
+from legacy_flask import bodies, inputs, jobs, logs, views
 from legacy_flask.services import UnknownError, services
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def list_processes() -> Response:
 @blueprint.post("")
 def create() -> Response:
     """Record a process, and start it at once with `auto_start`."""
-    body = inputs.json_object()
+    body = bodies.json_object()
     row = _create(body)
     if not body.get("auto_start"):
         return jsonify(id=row.id, name=row.name, status="created")
@@ -41,7 +41,7 @@ def create() -> Response:
 @blueprint.post("/run")
 def run() -> Response:
     """Record a process and start it; without `detach` wait for its end."""
-    body = inputs.json_object()
+    body = bodies.json_object()
     row = _create(body)
     runner = services().runner
     run_id = runner.start_process(jobs.process_job(row))

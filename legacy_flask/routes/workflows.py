@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify
 
-from legacy_flask import inputs, jobs, views
+from legacy_flask import bodies, inputs, jobs, views
 from legacy_flask.services import UnknownError, services
 
 blueprint = Blueprint("workflows", __name__)
@@ -13,7 +13,7 @@ blueprint = Blueprint("workflows", __name__)
 @blueprint.post("/workflow/start")
 def start() -> Response:
     """Start a stored command and answer at once."""
-    body = inputs.json_object()
+    body = bodies.json_object()
     services().check_running()
     name = inputs.word(body, "name")
     if name is None:
@@ -30,7 +30,7 @@ def start() -> Response:
 @blueprint.post("/workflow/stop")
 def stop() -> Response:
     """Stop one by its id, or the latest of a name; answers when it is over."""
-    body = inputs.json_object()
+    body = bodies.json_object()
     run_id = inputs.word(body, "id")
     name = None if run_id else inputs.word(body, "name")
     wanted = run_id or name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -75,11 +75,12 @@ def old() -> Iterator[Old]:
 
 
 @pytest.fixture
-def mounted(old: Old) -> Iterator[Mounted]:
-    mount = Mount(old, threads=2, queue=1, limit=LIMIT)
+async def mounted(old: Old) -> AsyncIterator[Mounted]:
+    mount = Mount(lambda: old, threads=2, queue=1, limit=LIMIT)
+    await mount.ready()
     yield Mounted(mount)
     old.leave.set()
-    mount.close()
+    await mount.aclose()
 
 
 @pytest.fixture
