@@ -88,7 +88,6 @@ class Gateway:
         return any(path == new or path.startswith(f"{new}/") for new in self._new_paths)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        send = _spelled(send)
         found = self._table.match(scope["method"], scope["path"])
         if found is None:
             await self._legacy(scope, receive, send)
@@ -137,18 +136,6 @@ def _announcement(row: Row, stage: Stage, documentation: str) -> Headers:
         documentation=documentation,
     )
     return [*headers, (SERVED_BY, str(stage).encode())]
-
-
-def _spelled(send: Send) -> Send:
-    """Spell header names as the old server did: scripts grep for `Content-Type:`."""
-
-    async def spell(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = [(name.title(), value) for name, value in message["headers"]]
-            message = {**message, "headers": headers}
-        await send(message)
-
-    return spell
 
 
 def _announcing(send: Send, announcement: Headers) -> Send:

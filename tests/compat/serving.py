@@ -10,7 +10,8 @@ from typing import Any
 
 import uvicorn
 
-from fastapi_app.serve import TolerantHttp, bind
+from fastapi_app.http1 import TolerantHttp
+from fastapi_app.serve import bind
 
 
 class _Server(uvicorn.Server):

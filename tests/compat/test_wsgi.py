@@ -135,7 +135,7 @@ def test_calls_beyond_threads_and_queue_are_shed(
             assert not waiting[-1].done()
         shed = exchange(address, get("/wait"))
         assert shed.startswith(b"HTTP/1.1 503")
-        assert b"retry-after: 1" in shed
+        assert b"Retry-After: 1" in shed
         assert b'{"error":"server is busy"}\n' in shed
         full = mounted.mount.saturation
         assert (full.threads, full.busy, full.waiting, full.shed) == (2, 2, 1, 1)

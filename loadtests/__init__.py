@@ -1,0 +1,1 @@
+"""Load on both stacks: locust users, a raw load generator, the benchmark report."""

@@ -1,0 +1,1 @@
+"""The load tools themselves, against real servers."""

@@ -1,0 +1,122 @@
+"""Locust, as a user runs it: every operation of every stack, and teeth for wrong answers."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from loadtests.calls import OPERATIONS, STACKS
+from loadtests.servers import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadtests.servers import Server
+
+WITHIN = 60  # seconds; only a hang takes that long
+LINE = re.compile(r"^[A-Z]+ +(\w+/[\w ]+?) +(\d+) +(\d+)\(", re.MULTILINE)
+
+
+def locust(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run it to its end."""
+    argv = ["-f", "loadtests/locustfile.py", "--headless", "--only-summary"]
+    return subprocess.run(
+        [sys.executable, "-m", "locust", *argv, *args],
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=WITHIN,
+        check=False,
+    )
+
+
+def figures(printed: str) -> dict[str, tuple[int, int]]:
+    """Requests and failures by the name of the operation, from Locust's last table.
+
+    Its CSV files may lack the last second.
+    """
+    return {name: (int(sent), int(failed)) for name, sent, failed in LINE.findall(printed)}
+
+
+def active_workflows(url: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = requests.get(f"{url}/status", timeout=5).json()[
+        "active_workflows"
+    ]
+    return found
+
+
+def web_page(url: str) -> str:
+    """Locust's page, as soon as it serves it."""
+    ends = time.monotonic() + WITHIN
+    while True:
+        try:
+            return requests.get(url, timeout=5).text
+        except requests.ConnectionError:
+            assert time.monotonic() < ends
+            time.sleep(0.1)
+
+
+def test_every_operation_of_every_stack_succeeds(old: Server, both: Server) -> None:
+    done = locust(
+        *("-u", "6", "-r", "6", "-t", "3s"),
+        LOADTEST_LEGACY_URL=old.urls["legacy daemon"],
+        LOADTEST_SHIM_URL=both.urls["legacy API"],
+        LOADTEST_NEW_URL=both.urls["new API"],
+    )
+    assert done.returncode == 0, done.stdout
+    seen = figures(done.stdout)
+    wanted = {f"{stack}/{operation}" for stack in STACKS for operation in OPERATIONS}
+    assert seen.keys() == wanted
+    assert {name for name, (sent, failed) in seen.items() if not sent or failed} == set()
+    for url in (old.urls["legacy daemon"], both.urls["legacy API"]):
+        assert active_workflows(url) == []
+
+
+def test_answers_that_only_look_right_are_failures(limit: str) -> None:
+    done = locust(
+        *("--host", limit, "-u", "1", "-t", "2s", "--exit-code-on-error", "7", "ShimScript"),
+    )
+    assert done.returncode == 7, done.stdout
+    seen = figures(done.stdout)
+    # The bare app answers these as the old daemon does, so nothing but the missing header is wrong.
+    for name in ("shim/status", "shim/execute true"):
+        sent, failed = seen[name]
+        assert sent == failed > 0
+    assert "X-Served-By is None" in done.stdout
+
+
+def test_loadtest_starts_everything_and_ends_it(tmp_path: Path, unused_tcp_port: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "loadtests.run", "--web-port", str(unused_tcp_port)],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(4)]
+        urls = [line.split()[1] for line in lines]
+        assert [line.split()[0] for line in lines] == [
+            *("LegacyScript", "ShimScript", "NewClient"),
+            "Locust",
+        ]
+        for url in urls[:2]:
+            assert requests.get(f"{url}/status", timeout=5).json()["running"] is True
+        assert requests.get(f"{urls[2]}/readyz", timeout=5).status_code == 200
+        assert "ShimScript" in web_page(urls[3])
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WITHIN) == 0
+    for url in urls:
+        with pytest.raises(requests.ConnectionError):
+            requests.get(url, timeout=5)
+    assert list(tmp_path.iterdir()) == []
