@@ -13,20 +13,18 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
-from urllib.parse import quote_from_bytes
 
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from fastapi_app import __version__
 from fastapi_app.app import create_app
 from fastapi_app.errors import StartupError
+from fastapi_app.http1 import TolerantHttp
 from fastapi_app.settings import Settings
 
 BACKLOG = 2048
-_ASCII = bytes(range(128)).decode()
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -125,22 +123,6 @@ def banner(settings: Settings, listener: socket.socket, more: Sequence[str] = ()
     return "\n".join(lines)
 
 
-class TolerantHttp(HttpToolsProtocol):
-    """Takes raw bytes in the request line, as `curl` sends what a person typed.
-
-    The parser knows only ASCII there (RFC 9112, section 3.2); the old server never minded. They
-    are percent-encoded, which is what the client should have done.
-    """
-
-    def data_received(self, data: bytes) -> None:
-        """Mend the first line of a request."""
-        if self.cycle is None or self.cycle.response_complete:
-            line, end, rest = data.partition(b"\r\n")
-            if not line.isascii():
-                data = quote_from_bytes(line, safe=_ASCII).encode() + end + rest
-        super().data_received(data)
-
-
 class Server(uvicorn.Server):
     """uvicorn, with our banner once it listens, and an end that leaves room to clean up."""
 
@@ -168,16 +150,6 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         with contextlib.suppress(BrokenPipeError):
             print(self._banner, flush=True)
-
-    async def on_tick(self, counter: int) -> bool:
-        """Name the headers uvicorn adds by itself as other servers write them.
-
-        Scripts that look for `Date:` in raw headers know no other spelling.
-        """
-        ending = await super().on_tick(counter)
-        state = self.server_state
-        state.default_headers = [(name.title(), value) for name, value in state.default_headers]
-        return ending
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """End cleanly; at the second Ctrl-C without waiting for answers in flight.

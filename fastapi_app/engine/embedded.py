@@ -27,6 +27,7 @@ from fastapi_app.engine.process import (
 from fastapi_app.engine.traces import Trace, read_trace
 from fastapi_app.errors import AppError, QueueFullError, SpawnFailedError, StorageUnavailableError
 from fastapi_app.models import Run, RunStatus, Stream
+from fastapi_app.storage.group_commit import Write
 from fastapi_app.storage.runs import RunStore
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,8 @@ class Active:
     attended: bool = False
     """A client waits for it: it does not outlive the server."""
     spawned: Spawned | None = None
+    added: Write | None = None
+    """The row of a run that somebody waits for, on its way to the database."""
     stopping: bool = False
     signalled: signal.Signals | None = None
     kill_at: float = 0.0
@@ -137,7 +140,7 @@ class EmbeddedEngine:
         committed when this returns. A command the operating system refuses to start comes back
         as failed, with the reason and the return code a shell would give.
         """
-        active = self._watch(replace(run, owner=own_identity()))
+        active = self._watch(run)
         active.attended = True
         try:
             async with self._slots:
@@ -255,30 +258,23 @@ class EmbeddedEngine:
         try:
             active.spawned = await asyncio.shield(spawning)
             active.run = outcome.started(active.run, active.spawned)
+            active.added = self._runs.add_running(active.run)
             if on_start is not None:
+                # Whoever learns the id may look the run up at once.
+                self._runs.hasten(active.added)
+                await asyncio.wait({active.added.done}, timeout=CONCLUDE_WITHIN)
                 on_start(active.run)
-            added = self._runs.add(active.run)
             ended = await self._until_over(active)
         except asyncio.CancelledError:
             self._in_background(self._abandon(active, spawning))
             raise
         except SpawnFailedError as error:
             return await self._record_refusal(active, error)
-        return await self._conclude(active, ended, added)
+        return await self._conclude(active, ended)
 
-    async def _conclude(
-        self, active: Active, ended: Run, added: asyncio.Future[bool | None]
-    ) -> Run:
+    async def _conclude(self, active: Active, ended: Run) -> Run:
         """Commit the end of an attended run; the caller gets it even when that takes too long."""
-
-        async def commit() -> Run:
-            try:
-                await added
-            except StorageUnavailableError:
-                await self._persist(self._runs.add, active.run)
-            return await self._settle(active, ended)
-
-        committing = asyncio.create_task(commit())
+        committing = asyncio.create_task(self._commit_end(active, ended))
         self._tasks.add(committing)
         committing.add_done_callback(self._on_done)
         try:
@@ -287,7 +283,21 @@ class EmbeddedEngine:
                 return await asyncio.shield(committing)
         except TimeoutError:
             log.warning("run %s: its end is not committed yet", ended.id)
-            return self._measured(ended)
+            return self._final(active, ended)
+
+    async def _commit_end(self, active: Active, ended: Run) -> Run:
+        final, added = self._final(active, ended), active.added
+        if added is None:
+            raise AssertionError("only a run that was added can end")
+        try:
+            stored = await self._runs.conclude(added, final)
+        except StorageUnavailableError:
+            missing = added.done.exception() is not None
+            await self._persist(self._runs.add if missing else self._runs.finish, final)
+            stored = final
+        active.run = stored
+        self._forget(active)
+        return stored
 
     async def _record_refusal(self, active: Active, error: SpawnFailedError) -> Run:
         active.run = outcome.refused(active.run, error)
@@ -298,19 +308,17 @@ class EmbeddedEngine:
     async def _abandon(self, active: Active, spawning: asyncio.Future[Spawned]) -> None:
         """Nobody waits for this run any more: end it, and write down that it was."""
         active.stopping = True
-        known = active.spawned is not None
         try:
             active.spawned = await spawning
         except SpawnFailedError as error:
             await self._record_refusal(active, error)
             return
-        self._in_background(self._terminate(active, kill=False))
-        if not known:
+        if active.added is None:
             active.run = outcome.started(active.run, active.spawned)
-            await self._persist(self._runs.add, active.run)
-        await self._runs.request_stop(active.run.id, "the client left")
+            active.added = self._runs.add_running(active.run)
+        self._in_background(self._terminate(active, kill=False))
         ended = await self._until_over(active)
-        await self._settle(active, replace(ended, status=RunStatus.CANCELLED))
+        await self._commit_end(active, replace(ended, reason="the client left"))
 
     async def _until_over(self, active: Active) -> Run:
         """Wait for the end of a child of ours, at most for the run's time-out."""
@@ -343,16 +351,17 @@ class EmbeddedEngine:
 
     async def _settle(self, active: Active, ended: Run) -> Run:
         """Commit the end of a run; whoever commits first decides."""
-        final = replace(ended, stop_requested=active.stopping)
-        stored: Run = await self._persist(self._runs.finish, self._measured(final))
+        stored: Run = await self._persist(self._runs.finish, self._final(active, ended))
         active.run = stored
         self._forget(active)
         return stored
 
-    def _measured(self, ended: Run) -> Run:
-        """The ended run with how much it has printed."""
+    def _final(self, active: Active, ended: Run) -> Run:
+        """The ended run as it is committed, with how much it has printed."""
         return replace(
             ended,
+            status=RunStatus.CANCELLED if active.stopping else ended.status,
+            stop_requested=active.stopping,
             finished_at=ended.finished_at or time.time(),
             stdout_bytes=self._logs.size(ended.id, Stream.STDOUT),
             stderr_bytes=self._logs.size(ended.id, Stream.STDERR),

@@ -6,7 +6,7 @@ import signal
 import time
 from dataclasses import replace
 
-from fastapi_app.engine.identity import boot_id
+from fastapi_app.engine.identity import boot_id, own_identity
 from fastapi_app.engine.process import Spawned
 from fastapi_app.engine.traces import Trace
 from fastapi_app.errors import SpawnFailedError
@@ -21,6 +21,7 @@ def started(run: Run, spawned: Spawned) -> Run:
         pid=spawned.pid,
         pid_started=spawned.start_ticks,
         boot_id=boot_id(),
+        owner=own_identity(),
         started_at=time.time(),
     )
 

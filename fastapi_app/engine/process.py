@@ -158,8 +158,11 @@ class Spawner:
                 raise AssertionError(f"the spawn helper sent {frame!r}")
 
     def _on_lost(self) -> None:
-        for _, starting in self._starting.values():
-            starting.set_exception(SpawnFailedError("the spawn helper ended", NOT_EXECUTABLE))
+        for run_id, (launch, starting) in self._starting.items():
+            if not self._closing and _may_be_repeated(launch):
+                self._postponed.append((run_id, launch, starting))
+            else:
+                starting.set_exception(SpawnFailedError("the spawn helper ended", NOT_EXECUTABLE))
         for running in self._running.values():
             if not running.done():
                 running.set_result(None)
@@ -190,6 +193,11 @@ class _Frames(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._on_lost()
+
+
+def _may_be_repeated(launch: Launch) -> bool:
+    """Whether a second request cannot start it twice: a state file, or no sign of the first."""
+    return launch.state is not None or not os.path.exists(launch.stdout)  # noqa: PTH110
 
 
 def _refusal(launch: Launch, stage: str, number: int, message: str) -> SpawnFailedError:

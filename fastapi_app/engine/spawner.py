@@ -22,6 +22,7 @@ exclusively, so a run whose file exists is never started a second time.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import json
 import os
@@ -30,12 +31,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
 from typing import NamedTuple
 
 DUPLICATE = "duplicate"
 _HEADER = 4
 _READ = 256 * 1024
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 # Python ignores these; a child must get them as a shell would hand them on.
 _DEFAULT_SIGNALS = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT]
@@ -160,31 +161,38 @@ class Helper:
         output: tuple[str, str],
     ) -> int:
         """Start one child in a session of its own; its pid is the group's and the session's."""
-        with contextlib.ExitStack() as opened:
-            with stage("log"):
-                out = os.open(output[0], _LOG_FLAGS, 0o600)
-                opened.callback(os.close, out)
-                err = os.open(output[1], _LOG_FLAGS, 0o600)
-                opened.callback(os.close, err)
+        stage = "log"
+        fds: list[int] = []
+        try:
+            for name in output:
+                fds.append(os.open(name, _LOG_FLAGS, 0o600))  # noqa: PERF401 - each is to be closed
+            stage = "cwd"
             if cwd is not None:
                 # One spawn at a time, so the helper itself can stand where the child is to start.
-                opened.callback(os.fchdir, self._cwd)
-                with stage("cwd"):
-                    os.chdir(cwd)
-            with stage("exec"):
-                return os.posix_spawn(
-                    path,
-                    argv,
-                    self._env | {os.fsencode(k): os.fsencode(v) for k, v in env.items()},
-                    file_actions=[
-                        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                        (os.POSIX_SPAWN_DUP2, out, 1),
-                        (os.POSIX_SPAWN_DUP2, err, 2),
-                    ],
-                    setsid=True,
-                    setsigdef=_DEFAULT_SIGNALS,
-                    setsigmask=[],
-                )
+                os.chdir(cwd)
+            stage = "exec"
+            return os.posix_spawn(
+                path,
+                argv,
+                self._env | {os.fsencode(k): os.fsencode(v) for k, v in env.items()},
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, fds[0], 1),
+                    (os.POSIX_SPAWN_DUP2, fds[1], 2),
+                ],
+                setsid=True,
+                setsigdef=_DEFAULT_SIGNALS,
+                setsigmask=[],
+            )
+        except OSError as error:
+            raise Refused(stage, error) from error
+        except ValueError as error:  # a NUL in an argument
+            raise Refused(stage, OSError(errno.EINVAL, str(error))) from error
+        finally:
+            for fd in fds:
+                os.close(fd)
+            if cwd is not None:
+                os.fchdir(self._cwd)
 
     def _signal(self, run_id: str, number: int) -> None:
         """Signal the group of a child that has not been waited for: its pid cannot be reused."""
@@ -194,11 +202,16 @@ class Helper:
                 os.killpg(pid, number)
 
     def _reap(self) -> None:
-        while self._children:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
             if pid == 0:
                 return
-            child = self._children.pop(pid)
+            child = self._children.pop(pid, None)
+            if child is None:  # a child of a child that is gone
+                continue
             del self._pids[child.run_id]
             code = os.waitstatus_to_exitcode(status)
             # A run that somebody waits for leaves a file only when that somebody is gone.
@@ -225,17 +238,6 @@ class Refused(Exception):  # noqa: N818 - an answer, not a failure of this progr
         self.error = error
 
 
-@contextlib.contextmanager
-def stage(name: str) -> Iterator[None]:
-    """Name the stage at which the operating system refuses."""
-    try:
-        yield
-    except OSError as error:
-        raise Refused(name, error) from error
-    except ValueError as error:  # a NUL in an argument
-        raise Refused(name, OSError(errno.EINVAL, str(error))) from error
-
-
 def _create(path: str) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     os.write(fd, b"start\n")
@@ -256,6 +258,8 @@ def main() -> None:
     """Serve the socket whose descriptor is the first argument."""
     fd = int(sys.argv[1])
     os.set_inheritable(fd, False)
+    # What children leave behind is ours to reap: not every process 1 does that, or soon.
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     Helper(socket.socket(fileno=fd)).serve()
 
 

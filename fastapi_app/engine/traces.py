@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -26,17 +27,24 @@ class Trace:
 def read_trace(path: str) -> Trace | None:
     """The trace at `path`; `None` when the run was never handed to a helper."""
     try:
-        lines = Path(path).read_text(encoding="ascii").splitlines()
+        # A machine that lost its power may have left anything at the end.
+        lines = Path(path).read_text(encoding="ascii", errors="replace").splitlines()
         began = os.stat(path).st_mtime  # noqa: PTH116
     except FileNotFoundError:
         return None
     trace = Trace(began=began)
     for line in lines:
-        match line.split():
-            case ["pid", pid, ticks]:
-                trace = Trace(int(pid), int(ticks), began)
-            case ["exit", code, at]:
-                trace = Trace(trace.pid, trace.start_ticks, began, int(code), float(at))
-            case ["refused", _]:
-                trace = Trace(began=began, refused=True, exit_code=126, finished_at=began)
+        with contextlib.suppress(ValueError):
+            trace = _with(trace, line)
+    return trace
+
+
+def _with(trace: Trace, line: str) -> Trace:
+    match line.split():
+        case ["pid", pid, ticks]:
+            return replace(trace, pid=int(pid), start_ticks=int(ticks))
+        case ["exit", code, at]:
+            return replace(trace, exit_code=int(code), finished_at=float(at))
+        case ["refused", _]:
+            return replace(trace, refused=True, exit_code=126, finished_at=trace.began)
     return trace

@@ -19,7 +19,6 @@ from fastapi_app.schemas.workflows import (
     ExecuteAnswer,
     ExecuteRequest,
     RunAnswer,
-    RunEvent,
     RunList,
     RunStatusAnswer,
     StartAnswer,
@@ -141,7 +140,6 @@ async def stop(run_id: str, workflows: Workflows) -> StopAnswer:
         200: {
             "description": "Text, or events when `Accept` asks for them",
             "content": {"text/plain": {"schema": {"type": "string"}}, **NDJSON_CONTENT},
-            "model": RunEvent,
         },
         **documented(404, 422, 503),
     },

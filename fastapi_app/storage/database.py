@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
-from sqlalchemy import event, make_url
+from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from fastapi_app.errors import StartupError, StorageUnavailableError
-from fastapi_app.storage.group_commit import GroupCommit
+from fastapi_app.storage.group_commit import Group, GroupCommit
 from fastapi_app.storage.peek import Peek
 from fastapi_app.storage.schema import bring_up_to_date
+from fastapi_app.storage.sqlite import WRITING, HotWriter, tune
 
-SQLITE_PRAGMAS = (
-    "PRAGMA journal_mode = WAL",
-    # WAL with NORMAL survives the end of any process; only a power cut may cost the last commits.
-    "PRAGMA synchronous = NORMAL",
-    "PRAGMA busy_timeout = 5000",
-    "PRAGMA foreign_keys = ON",
-)
 CONNECT_WITHIN = 10
 """Seconds a database server gets to answer."""
 MIGRATION_LOCK = 0x6D636C69  # "mcli": PostgreSQL advisory lock held while migrating
@@ -30,11 +23,19 @@ MIGRATION_LOCK = 0x6D636C69  # "mcli": PostgreSQL advisory lock held while migra
 class Database:
     """Connections for reading and writing, and the group commit of the hot paths."""
 
-    def __init__(self, engine: AsyncEngine, peek: Peek | None) -> None:
+    def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._writing = engine.execution_options(mcli_write=True)
-        self.grouped = GroupCommit(self.write)
-        self.peek = peek
+        self._writing = engine.execution_options(**{WRITING: True})
+        self._hot: HotWriter | None = None
+        self.grouped = GroupCommit(self._commit)
+        self.peek: Peek | None = None
+
+    def open_file(self) -> None:
+        """On SQLite: open the ways to the file that do without the async driver."""
+        path = self._engine.url.database
+        if self.is_sqlite and path:
+            self._hot = HotWriter(path)
+            self.peek = Peek(path)
 
     @property
     def is_sqlite(self) -> bool:
@@ -60,9 +61,21 @@ class Database:
     async def aclose(self) -> None:
         """Commit what is pending, then close every connection."""
         await self.grouped.aclose()
-        if self.peek:
+        if self.peek is not None:
             self.peek.close()
+        if self._hot is not None:
+            self._hot.close()
         await self._engine.dispose()
+
+    async def _commit(self, groups: Sequence[Group]) -> Sequence[int]:
+        if self._hot is not None:
+            async with _translated():
+                return await self._hot.commit(groups)
+        async with self.write() as connection:
+            return [
+                (await connection.execute(statement, list(rows))).rowcount
+                for statement, rows in groups
+            ]
 
 
 async def open_database(url: str) -> Database:
@@ -72,9 +85,9 @@ async def open_database(url: str) -> Database:
         StartupError: it cannot be opened, or is newer than this version.
     """
     engine = _create_engine(url)
-    database = Database(engine, None)
+    database = Database(engine)
     try:
-        async with engine.execution_options(mcli_write=True).begin() as connection:
+        async with engine.execution_options(**{WRITING: True}).begin() as connection:
             if not database.is_sqlite:
                 # Two servers starting together must not both migrate.
                 await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
@@ -88,8 +101,7 @@ async def open_database(url: str) -> Database:
     except StartupError:
         await engine.dispose()
         raise
-    if database.is_sqlite and engine.url.database:
-        database.peek = Peek(engine.url.database)
+    database.open_file()
     return database
 
 
@@ -97,7 +109,9 @@ def _create_engine(url: str) -> AsyncEngine:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
-            return _tuned_for_sqlite(create_async_engine(parsed, pool_size=8, max_overflow=8))
+            engine = create_async_engine(parsed, pool_size=8, max_overflow=8)
+            tune(engine.sync_engine)
+            return engine
         return create_async_engine(
             parsed,
             pool_size=8,
@@ -112,25 +126,6 @@ def _create_engine(url: str) -> AsyncEngine:
             f"MCLI_DATABASE_URL cannot be used: {error}. Use sqlite+aiosqlite:///PATH or"
             " postgresql+asyncpg://USER@HOST/NAME (extra 'postgres')."
         ) from error
-
-
-def _tuned_for_sqlite(engine: AsyncEngine) -> AsyncEngine:
-    @event.listens_for(engine.sync_engine, "connect")
-    def on_connect(connection: Any, _record: object) -> None:  # noqa: ANN401 - DB-API connection
-        # The driver must not open transactions by itself: a plain BEGIN that turns into a write
-        # later fails when another writer came between, whatever the busy timeout.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in SQLITE_PRAGMAS:
-            cursor.execute(pragma)
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def on_begin(connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy connection
-        writing = connection.get_execution_options().get("mcli_write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-    return engine
 
 
 @asynccontextmanager

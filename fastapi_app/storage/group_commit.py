@@ -7,38 +7,47 @@ still means "on disk"; under load one commit serves many callers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Executable
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import UpdateBase
 
 from fastapi_app.errors import StorageUnavailableError
 
-Writing = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+Group = tuple[UpdateBase, Sequence[Mapping[str, Any]]]
+Commit = Callable[[Sequence[Group]], Awaitable[Sequence[int]]]
+"""Executes each group's statement with its rows, all in one transaction; returns row counts."""
+
+LINGER = 0.005
+"""Seconds a write nobody waits for may stay back, so that what follows it can take its place."""
 
 
-@dataclass(slots=True)
-class _Write:
+@dataclass(slots=True, eq=False)
+class Write:
+    """One row's write. It may be changed until it is taken into a transaction."""
+
     rank: int
-    statement: Executable
+    statement: UpdateBase
     parameters: Mapping[str, Any]
-    done: asyncio.Future[bool | None]
+    done: asyncio.Future[bool | None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+    taken: bool = False
 
 
 class GroupCommit:
     """Collects parametrised writes while a transaction is under way, and commits them together."""
 
-    def __init__(self, writing: Writing) -> None:
-        self._writing = writing
-        self._pending: list[_Write] = []
+    def __init__(self, commit: Commit) -> None:
+        self._commit_groups = commit
+        self._pending: list[Write] = []
+        self._lingering: dict[Write, asyncio.TimerHandle] = {}
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
     def submit(
-        self, rank: int, statement: Executable, parameters: Mapping[str, Any]
+        self, rank: int, statement: UpdateBase, parameters: Mapping[str, Any]
     ) -> asyncio.Future[bool | None]:
         """Queue one row's write; `rank` orders statements within a transaction, lowest first.
 
@@ -48,32 +57,63 @@ class GroupCommit:
         Raises:
             StorageUnavailableError: from the future, when the transaction failed for good.
         """
-        done: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
-        if self._closed:
-            done.set_exception(StorageUnavailableError("the database is closed"))
-            return done
-        self._pending.append(_Write(rank, statement, parameters, done))
-        if self._task is None:
-            self._task = asyncio.create_task(self._drain(), name="group-commit")
-        return done
+        write = Write(rank, statement, parameters)
+        self._queue(write)
+        return write.done
+
+    def submit_lingering(
+        self, rank: int, statement: UpdateBase, parameters: Mapping[str, Any]
+    ) -> Write:
+        """Queue a write that nobody waits for; it stays back for a moment, or until `hasten`."""
+        write = Write(rank, statement, parameters)
+        later = asyncio.get_running_loop().call_later(LINGER, self.hasten, write)
+        self._lingering[write] = later
+        return write
+
+    def hasten(self, write: Write) -> None:
+        """Commit a write that stayed back now."""
+        later = self._lingering.pop(write, None)
+        if later is not None:
+            later.cancel()
+            self._queue(write)
 
     async def aclose(self) -> None:
         """Commit everything that is pending and take no more."""
+        for write in list(self._lingering):
+            self.hasten(write)
         self._closed = True
         if self._task is not None:
             await self._task
+
+    def _queue(self, write: Write) -> None:
+        if self._closed:
+            write.taken = True
+            write.done.set_exception(StorageUnavailableError("the database is closed"))
+            write.done.exception()
+            return
+        self._pending.append(write)
+        if self._task is None:
+            self._task = asyncio.create_task(self._drain(), name="group-commit")
 
     async def _drain(self) -> None:
         try:
             while self._pending:
                 batch, self._pending = self._pending, []
+                for write in batch:
+                    write.taken = True
                 await self._commit(batch)
         finally:
             self._task = None
 
-    async def _commit(self, batch: list[_Write]) -> None:
+    async def _commit(self, batch: list[Write]) -> None:
+        grouped: dict[tuple[int, int], list[Write]] = {}
+        for write in batch:
+            grouped.setdefault((write.rank, id(write.statement)), []).append(write)
+        groups = [grouped[key] for key in sorted(grouped)]
         try:
-            results = await self._attempt(batch)
+            counts = await self._commit_groups(
+                [(group[0].statement, [dict(w.parameters) for w in group]) for group in groups]
+            )
         except Exception as error:
             if len(batch) > 1 and not isinstance(error, StorageUnavailableError):
                 # One bad row must not fail its neighbours: give each a transaction of its own.
@@ -84,23 +124,9 @@ class GroupCommit:
             for write in batch:
                 _resolve(write.done, error=error)
             return
-        for write, matched in results:
-            _resolve(write.done, matched=matched)
-
-    async def _attempt(self, batch: list[_Write]) -> list[tuple[_Write, bool | None]]:
-        groups: dict[tuple[int, int], list[_Write]] = {}
-        for write in batch:
-            groups.setdefault((write.rank, id(write.statement)), []).append(write)
-        results: list[tuple[_Write, bool | None]] = []
-        async with self._writing() as connection:
-            for key in sorted(groups):
-                group = groups[key]
-                result = await connection.execute(
-                    group[0].statement, [dict(write.parameters) for write in group]
-                )
-                matched = _matched(result.rowcount, len(group))
-                results.extend((write, matched) for write in group)
-        return results
+        for group, count in zip(groups, counts, strict=True):
+            for write in group:
+                _resolve(write.done, matched=_matched(count, len(group)))
 
 
 def _matched(rowcount: int, expected: int) -> bool | None:
@@ -121,3 +147,4 @@ def _resolve(
         future.set_result(matched)
     else:
         future.set_exception(error)
+        future.exception()  # a caller that never asks must not be told at exit

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Row, Select, bindparam, case, func, select, tuple_, update
 
 from fastapi_app.models import ACTIVE, Run, RunKind, RunStatus
 from fastapi_app.storage.database import Database
+from fastapi_app.storage.group_commit import Write
 from fastapi_app.storage.tables import runs
 from fastapi_app.storage.text import storable
 
+_COLUMNS = [column.name for column in runs.columns]
 _ACTIVE = [str(status) for status in ACTIVE]
 
 # Statements are built once: the group commit runs equal ones together, and SQLAlchemy compiles
@@ -58,6 +59,24 @@ class RunStore:
     def add(self, run: Run) -> asyncio.Future[bool | None]:
         """Commit a new run: on its way at once, committed when the future is done."""
         return self._db.grouped.submit(0, _INSERT, _to_row(run))
+
+    def add_running(self, run: Run) -> Write:
+        """Commit a run that somebody waits for, within moments: its end may come first."""
+        return self._db.grouped.submit_lingering(0, _INSERT, _to_row(run))
+
+    def hasten(self, added: Write) -> None:
+        """Commit a run that was to be committed within moments now."""
+        self._db.grouped.hasten(added)
+
+    async def conclude(self, added: Write, run: Run) -> Run:
+        """Commit the end of a run that was added so; both as one row when there is still time."""
+        if added.taken:
+            await added.done
+            return await self.finish(run)
+        added.parameters = _to_row(run)
+        self._db.grouped.hasten(added)
+        await added.done
+        return run
 
     async def mark_started(self, run: Run) -> bool:
         """Commit queued → running with the process's identity; false when it was not queued."""
@@ -181,13 +200,12 @@ class RunStore:
 
 
 def _to_row(run: Run) -> dict[str, Any]:
-    return {
-        **asdict(run),
-        "kind": str(run.kind),
-        "status": str(run.status),
-        "args": json.dumps(run.args),
-        "env": json.dumps(dict(run.env)),
-    }
+    row = {name: getattr(run, name) for name in _COLUMNS}
+    row["kind"] = str(run.kind)
+    row["status"] = str(run.status)
+    row["args"] = json.dumps(run.args) if run.args else "[]"
+    row["env"] = json.dumps(dict(run.env)) if run.env else "{}"
+    return row
 
 
 def _to_run(row: Row[Any]) -> Run:

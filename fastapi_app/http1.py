@@ -1,0 +1,74 @@
+"""HTTP/1.1 as old clients know it: uvicorn's protocol, with two habits of the servers before it."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import lru_cache
+from typing import Any, cast
+from urllib.parse import quote_from_bytes
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_ASCII = bytes(range(128)).decode()
+_INTERIM = b"HTTP/1.1 1"
+
+
+class TolerantHttp(HttpToolsProtocol):
+    """Takes raw bytes in the request line, and spells header names `Like-This`.
+
+    The parser knows only ASCII in the request line (RFC 9112, section 3.2), but `curl` sends what a
+    person typed, and the old server never minded: raw bytes are percent-encoded, which is what the
+    client should have done. Names of headers are the same in any case (RFC 9110, section 5.1), but
+    scripts that grep for `Content-Type:` know only one spelling.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Put the speller between uvicorn and the socket."""
+        self._speller = _Speller(transport)
+        super().connection_made(cast("asyncio.Transport", self._speller))
+
+    def data_received(self, data: bytes) -> None:
+        """Mend the first line of a request."""
+        if self.cycle is None or self.cycle.response_complete:
+            line, end, rest = data.partition(b"\r\n")
+            if not line.isascii():
+                data = quote_from_bytes(line, safe=_ASCII).encode() + end + rest
+        super().data_received(data)
+
+    def on_response_complete(self) -> None:
+        """What is written next is the head of another answer."""
+        self._speller.at_head = True
+        super().on_response_complete()
+
+
+class _Speller:
+    """A transport that rewrites the head of each answer and passes everything else on."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.at_head = True
+
+    def write(self, data: bytes) -> None:
+        if self.at_head and not data.startswith(_INTERIM):
+            self.at_head = False
+            data = _spelled(data)
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the transport has
+        return getattr(self._transport, name)
+
+
+def _spelled(head: bytes) -> bytes:
+    lines = head.split(b"\r\n")
+    for number, line in enumerate(lines):
+        name, colon, value = line.partition(b": ")
+        if colon:
+            lines[number] = _title(name) + colon + value
+        elif not line:  # the end of the head; behind it may be a body
+            break
+    return b"\r\n".join(lines)
+
+
+@lru_cache(1024)
+def _title(name: bytes) -> bytes:
+    return name.title()
