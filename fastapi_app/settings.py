@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     max_queued_runs: Annotated[int, Field(ge=1)] = Field(
         100_000, description="Runs that may wait; one more is refused with 503"
     )
-    stop_grace: Annotated[float, Field(ge=0, le=3600)] = Field(
+    stop_grace: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(
         5.0, description="Seconds between SIGTERM and SIGKILL"
     )
     max_body_bytes: Annotated[int, Field(ge=1024)] = Field(
@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     max_inline_output: Annotated[int, Field(ge=0)] = Field(
         1024 * 1024, description="Bytes of each stream an answer of /api/v1 carries itself"
     )
-    shutdown_grace: Annotated[float, Field(ge=0)] = Field(
+    shutdown_grace: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         10.0, description="Seconds answers in flight may take after SIGTERM"
     )
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(

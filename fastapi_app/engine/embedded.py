@@ -8,64 +8,41 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from fastapi_app.engine import outcome
-from fastapi_app.engine.identity import boot_id, is_alive, own_identity, owner_is_alive
+from fastapi_app.engine.active import Active
+from fastapi_app.engine.elsewhere import (
+    final_trace,
+    set_when_over,
+    signal_elsewhere,
+    watch_adopted,
+    written_down,
+)
+from fastapi_app.engine.identity import is_alive, own_identity, owner_is_alive
 from fastapi_app.engine.launch import Scripts, launch_of
 from fastapi_app.engine.logs import LogFiles
 from fastapi_app.engine.process import (
     AlreadyStartedError,
     Spawned,
     Spawner,
-    group_exists,
-    kill_group,
     signal_group,
-    wait_for_exit,
+    until_group_gone,
 )
 from fastapi_app.engine.traces import Trace, read_trace
-from fastapi_app.errors import AppError, QueueFullError, SpawnFailedError, StorageUnavailableError
+from fastapi_app.errors import QueueFullError, SpawnFailedError, StorageUnavailableError
 from fastapi_app.models import Run, RunStatus, Stream
-from fastapi_app.storage.group_commit import Write
 from fastapi_app.storage.runs import RunStore
 
 log = logging.getLogger(__name__)
 
 RETRY_STORAGE = 0.5
 """Seconds between attempts to write down how a run ended while the database does not answer."""
-TRACE_WITHIN = 2.0
-"""Seconds a helper that outlived its server gets to write down an exit it has just seen."""
-FOREIGN_WITHIN = 2.0
-"""Seconds another server gets to write down the end of a run that it watches."""
-
 CONCLUDE_WITHIN = 2.0
 """Seconds a client waits for the commit of an end that the engine will commit in any case."""
 START_WITHIN = 5.0
 """Seconds a caller waits for a slot to become free before it is told that the run is queued."""
-KILLED_WITHIN = 1.0
-"""Seconds the kernel gets to take away a group that was killed."""
-
-
-@dataclass(slots=True, eq=False)
-class Active:
-    """A run this engine watches."""
-
-    run: Run
-    launched: bool = False
-    """Handed to the spawn helper: from here on it can only be stopped by a signal."""
-    attended: bool = False
-    """A client waits for it: it does not outlive the server."""
-    spawned: Spawned | None = None
-    added: Write | None = None
-    """The row of a run that somebody waits for, on its way to the database."""
-    stopping: bool = False
-    signalled: signal.Signals | None = None
-    kill_at: float = 0.0
-    """Monotonic time at which what is left of a stopped group is killed."""
-    started: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once it is committed that the child runs, or that it never will."""
-    over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class EmbeddedEngine:
@@ -163,7 +140,7 @@ class EmbeddedEngine:
         await self._runs.request_stop(run.id, reason)
         active = self._active.get(run.id)
         if active is None:
-            return await self._stop_foreign(run, kill=kill)
+            return await self._stop_elsewhere(run, kill=kill)
         already, active.stopping = active.stopping, True
         if not active.launched:
             await self._settle(active, replace(active.run, status=RunStatus.CANCELLED))
@@ -191,7 +168,7 @@ class EmbeddedEngine:
         if run.status.final:
             event.set()
         else:
-            self._in_background(self._await_foreign(run, event))
+            self._in_background(set_when_over(self._runs, run, event))
         return event
 
     def _watch(self, run: Run) -> Active:
@@ -335,19 +312,10 @@ class EmbeddedEngine:
             self._spawner.signal(run.id, signal.SIGKILL)
             code = await asyncio.shield(spawned.exited)
         if code is None:  # the helper died; the child may live
-            await self._watch_adopted(run)
+            await watch_adopted(run)
         if active.stopping or timed_out:
-            await self._until_group_gone(active)
+            await until_group_gone(active.run.pid or 0, active.kill_at)
         return outcome.ended(run, code, time.monotonic() - began, timed_out=timed_out)
-
-    async def _until_group_gone(self, active: Active) -> None:
-        """Wait for what a stopped leader left in its group; kill it when its grace is over."""
-        group = active.run.pid or 0
-        give_up = max(active.kill_at, time.monotonic()) + KILLED_WITHIN
-        while group_exists(group) and time.monotonic() < give_up:
-            if time.monotonic() >= active.kill_at:
-                kill_group(group)
-            await asyncio.sleep(0.01)
 
     async def _settle(self, active: Active, ended: Run) -> Run:
         """Commit the end of a run; whoever commits first decides."""
@@ -397,39 +365,14 @@ class EmbeddedEngine:
             return
         active.signalled = number
 
-    async def _stop_foreign(self, run: Run, *, kill: bool) -> tuple[Run, signal.Signals | None]:
+    async def _stop_elsewhere(self, run: Run, *, kill: bool) -> tuple[Run, signal.Signals | None]:
         """Stop a run that another server watches."""
-        used: signal.Signals | None = None
-        for number in [signal.SIGKILL] if kill else [signal.SIGTERM, signal.SIGKILL]:
-            if not signal_group(run.pid, run.pid_started, run.boot_id, number):
-                break
-            used = number
-            try:
-                async with asyncio.timeout(self._grace):
-                    await wait_for_exit(run.pid or 0, run.pid_started, run.boot_id)
-            except TimeoutError:
-                continue
-            break
+        used = await signal_elsewhere(run, grace=0 if kill else self._grace)
         # Its watcher saw the exit code; only when it does not write it down do we.
-        deadline = time.monotonic() + (FOREIGN_WITHIN if owner_is_alive(run.owner) else 0)
-        while time.monotonic() < deadline:
-            stored = await self._runs.get(run.id)
-            if stored is None or stored.status.final:
-                return stored or run, used
-            await asyncio.sleep(0.02)
+        if owner_is_alive(run.owner) and (stored := await written_down(self._runs, run)):
+            return stored, used
         ended = replace(run, status=RunStatus.CANCELLED, returncode=-int(used) if used else None)
         return await self._settle(Active(ended, stopping=True), ended), used
-
-    async def _await_foreign(self, run: Run, over: asyncio.Event) -> None:
-        try:
-            if run.pid is not None:
-                await wait_for_exit(run.pid, run.pid_started, run.boot_id)
-            while (stored := await self._runs.get(run.id)) and not stored.status.final:
-                await asyncio.sleep(0.1)
-        except AppError as error:
-            log.warning("run %s: cannot tell whether it is over: %s", run.id, error.detail)
-        finally:
-            over.set()
 
     async def _recover(self, run: Run) -> None:
         """Find out what became of a run whose server is gone, and take it from there."""
@@ -456,28 +399,7 @@ class EmbeddedEngine:
             run = active.run = replace(run, owner=own_identity())
             log.info("run %s still runs as pid %s; watching it again", run.id, run.pid)
             active.started.set()
-            await self._watch_adopted(run)
+            await watch_adopted(run)
             if active.stopping:
-                await self._until_group_gone(active)
-        await self._settle(active, outcome.from_trace(run, await self._final_trace(run)))
-
-    async def _watch_adopted(self, run: Run) -> None:
-        remaining = None
-        if run.timeout is not None and run.started_at is not None:
-            remaining = max(0.0, run.started_at + run.timeout - time.time())
-        try:
-            async with asyncio.timeout(remaining):
-                await wait_for_exit(run.pid or 0, run.pid_started, run.boot_id)
-        except TimeoutError:
-            signal_group(run.pid, run.pid_started, run.boot_id, signal.SIGKILL)
-            await wait_for_exit(run.pid or 0, run.pid_started, run.boot_id)
-
-    async def _final_trace(self, run: Run) -> Trace:
-        """The run's trace once it tells the end; the helper writes it just after the end."""
-        deadline = time.monotonic() + TRACE_WITHIN
-        while True:
-            trace = read_trace(self._logs.state(run.id)) or Trace()
-            helper_may_write = run.pid is not None and run.boot_id == boot_id()
-            if trace.ended or not helper_may_write or time.monotonic() > deadline:
-                return trace
-            await asyncio.sleep(0.02)
+                await until_group_gone(active.run.pid or 0, active.kill_at)
+        await self._settle(active, outcome.from_trace(run, await final_trace(self._logs, run)))

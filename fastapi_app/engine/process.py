@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from fastapi_app.errors import SpawnFailedError
 
 HELPER = Path(spawner.__file__)
 NOT_FOUND, NOT_EXECUTABLE = 127, 126  # what a shell answers (POSIX 2.8.2)
+KILLED_WITHIN = 1.0
+"""Seconds the kernel gets to take away a group that was killed."""
 _HEADER = 4
 
 
@@ -252,3 +255,12 @@ def kill_group(group: int) -> None:
     """SIGKILL to what a leader left behind."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
+
+
+async def until_group_gone(group: int, kill_at: float) -> None:
+    """Wait for what a stopped leader left in its group; kill it at the monotonic time `kill_at`."""
+    give_up = max(kill_at, time.monotonic()) + KILLED_WITHIN
+    while group_exists(group) and time.monotonic() < give_up:
+        if time.monotonic() >= kill_at:
+            kill_group(group)
+        await asyncio.sleep(0.01)

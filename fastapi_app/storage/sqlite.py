@@ -38,8 +38,12 @@ def tune(engine: Engine) -> None:
     def on_connect(connection: Any, _record: object) -> None:  # noqa: ANN401 - DB-API connection
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in PRAGMAS:
-            cursor.execute(pragma)
+        try:
+            for pragma in PRAGMAS:
+                cursor.execute(pragma)
+        except BaseException:
+            connection.close()  # the pool has not taken it yet, and would leave its thread behind
+            raise
         cursor.close()
 
     @event.listens_for(engine, "begin")

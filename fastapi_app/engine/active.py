@@ -1,0 +1,32 @@
+"""A run while an engine watches it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from dataclasses import dataclass, field
+
+from fastapi_app.engine.process import Spawned
+from fastapi_app.models import Run
+from fastapi_app.storage.group_commit import Write
+
+
+@dataclass(slots=True, eq=False)
+class Active:
+    """A run this engine watches."""
+
+    run: Run
+    launched: bool = False
+    """Handed to the spawn helper: from here on it can only be stopped by a signal."""
+    attended: bool = False
+    """A client waits for it: it does not outlive the server."""
+    spawned: Spawned | None = None
+    added: Write | None = None
+    """The row of a run that somebody waits for, on its way to the database."""
+    stopping: bool = False
+    signalled: signal.Signals | None = None
+    kill_at: float = 0.0
+    """Monotonic time at which what is left of a stopped group is killed."""
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once it is committed that the child runs, or that it never will."""
+    over: asyncio.Event = field(default_factory=asyncio.Event)
