@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -13,7 +14,7 @@ from fastapi_app.errors import StartupError, StorageUnavailableError
 from fastapi_app.storage.group_commit import Group, GroupCommit
 from fastapi_app.storage.peek import Peek
 from fastapi_app.storage.schema import bring_up_to_date
-from fastapi_app.storage.sqlite import WRITING, HotWriter, tune
+from fastapi_app.storage.sqlite import WRITING, HotWriter, probe, tune
 
 CONNECT_WITHIN = 10
 """Seconds a database server gets to answer."""
@@ -87,12 +88,14 @@ async def open_database(url: str) -> Database:
     engine = _create_engine(url)
     database = Database(engine)
     try:
+        if database.is_sqlite:
+            probe(engine.url.database or ":memory:")
         async with engine.execution_options(**{WRITING: True}).begin() as connection:
             if not database.is_sqlite:
                 # Two servers starting together must not both migrate.
                 await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
             await connection.run_sync(bring_up_to_date)
-    except (DBAPIError, OSError) as error:
+    except (DBAPIError, sqlite3.Error, OSError) as error:
         await engine.dispose()
         raise StartupError(
             f"The database {database.url} cannot be opened: {_cause(error)}."

@@ -27,6 +27,15 @@ CHECKPOINT_EVERY = 500
 """Commits after which the write-ahead log is copied into the database, in the thread."""
 
 
+def probe(path: str) -> None:
+    """Open and close the file, before a driver starts a thread for it that fails to.
+
+    Raises:
+        sqlite3.OperationalError: its folder does not exist, or it is no file.
+    """
+    sqlite3.connect(path).close()
+
+
 def tune(engine: Engine) -> None:
     """Set the pragmas on every connection, and begin every transaction ourselves.
 

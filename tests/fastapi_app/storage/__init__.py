@@ -1,0 +1,1 @@
+"""One suite on SQLite and on PostgreSQL."""
