@@ -8,8 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import (
+    RequestValidationError,
+    ValidationException,
+    WebSocketRequestValidationError,
+)
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
@@ -40,7 +45,8 @@ def install(app: FastAPI) -> None:
         return problem_response(error, request.url.path)
 
     @app.exception_handler(RequestValidationError)
-    async def on_invalid(request: Request, error: RequestValidationError) -> Response:
+    @app.exception_handler(WebSocketRequestValidationError)
+    async def on_invalid(request: HTTPConnection, error: ValidationException) -> Response:
         problems = [_field_problem(problem) for problem in error.errors()]
         detail = "; ".join(f"{p['pointer'] or 'body'}: {p['detail']}" for p in problems)
         return _problem(

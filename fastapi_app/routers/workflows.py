@@ -58,7 +58,7 @@ async def execute(
         response.headers["Location"] = f"/api/v1/workflows/{run.id}"
         return ExecuteAnswer(job_id=run.id, status=run.status)
     if body.stream:
-        return await _streamed(workflows, body)
+        return await _streamed(request, workflows, body)
     running = workflows.execute(body.command, timeout=body.timeout, env=body.env, cwd=body.cwd)
     run = await unless_client_leaves(request.receive, running)
     return _finished(workflows, run, services.settings.max_inline_output)
@@ -174,7 +174,7 @@ def _finished(workflows: WorkflowService, run: Run, limit: int) -> ExecuteAnswer
     )
 
 
-async def _streamed(workflows: WorkflowService, body: ExecuteRequest) -> Response:
+async def _streamed(request: Request, workflows: WorkflowService, body: ExecuteRequest) -> Response:
     """Events of a run that ends when the client leaves."""
     started: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
     running = asyncio.ensure_future(
@@ -187,13 +187,17 @@ async def _streamed(workflows: WorkflowService, body: ExecuteRequest) -> Respons
         )
     )
     try:
-        await asyncio.wait({running, started}, return_when=asyncio.FIRST_COMPLETED)
+        await unless_client_leaves(request.receive, _either(running, started))
         if not started.done():  # refused: the answer is an error, or an end without a start
             started.set_result(await running)
     except BaseException:
         running.cancel()
         raise
     return StreamingResponse(_events(workflows, started.result(), running), media_type=NDJSON)
+
+
+async def _either(*futures: asyncio.Future[Run]) -> None:
+    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
 
 
 async def _events(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,6 +23,8 @@ PRAGMAS = (
     "PRAGMA busy_timeout = 5000",
     "PRAGMA foreign_keys = ON",
 )
+SWITCH_WITHIN = 5
+"""Seconds another program may keep us from switching a new file to WAL."""
 WRITING = "mcli_write"
 """Execution option of connections whose transactions write."""
 CHECKPOINT_EVERY = 500
@@ -28,12 +32,23 @@ CHECKPOINT_EVERY = 500
 
 
 def probe(path: str) -> None:
-    """Open and close the file, before a driver starts a thread for it that fails to.
+    """Open the file and switch it to WAL, before a driver starts threads that could fail to.
 
     Raises:
-        sqlite3.OperationalError: its folder does not exist, or it is no file.
+        sqlite3.Error: it is no database, its folder does not exist, or another program locks it.
     """
-    sqlite3.connect(path).close()
+    deadline = time.monotonic() + SWITCH_WITHIN
+    with contextlib.closing(sqlite3.connect(path, timeout=0.1)) as connection:
+        while True:
+            try:
+                connection.execute(PRAGMAS[0])
+            except sqlite3.OperationalError as error:
+                # Two servers that open a new file at once: SQLite does not wait here by itself.
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
 
 
 def tune(engine: Engine) -> None:

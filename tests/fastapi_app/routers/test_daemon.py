@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,16 @@ import httpx
 import pytest
 
 from fastapi_app import __version__
-from tests.fastapi_app.routers.wire import RUNS, created, problem, show, start
+from tests.fastapi_app.routers.wire import (
+    RUNS,
+    connected,
+    created,
+    execute,
+    problem,
+    request,
+    show,
+    start,
+)
 from tests.fastapi_app.starting import start_app, until
 
 if TYPE_CHECKING:
@@ -52,7 +62,11 @@ def test_health(client: httpx.Client) -> None:
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Client, Path]]:
     """A server whose database may be tampered with, and that database."""
     home = tmp_path_factory.mktemp("own")
-    with start_app(home) as server, httpx.Client(base_url=server.new, timeout=15) as client:
+    limits = {"max_concurrent_commands": "1", "max_queued_runs": "1"}
+    with (
+        start_app(home, **limits) as server,
+        httpx.Client(base_url=server.new, timeout=15) as client,
+    ):
         yield client, home / "mcli.db"
         assert server.stop() == 0
 
@@ -64,6 +78,40 @@ def executed(database: Path, statement: str) -> None:
     other.close()
 
 
+def test_a_full_queue_says_when_to_come_again(own: tuple[httpx.Client, Path]) -> None:
+    client, _ = own
+    running, waiting = (start(client, "sleep 60") for _ in range(2))
+    until(lambda: client.get(f"{RUNS}/status").json()["queued_runs"] == 1)
+    body = {"command": "true", "background": True}
+    answer = client.post(f"{RUNS}/execute", json=body)
+    problem(answer, 503, "queue-full")
+    assert int(answer.headers["Retry-After"]) > 0
+    stopped = client.post(f"{RUNS}/{waiting}/stop").json()
+    assert (stopped["status"], stopped["signal"], stopped["started_at"]) == (
+        "cancelled",
+        None,
+        None,
+    )
+    client.post(f"{RUNS}/{running}/stop")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_the_queue_starts_nothing(
+    own: tuple[httpx.Client, Path], tmp_path: Path, stream: bool
+) -> None:
+    client, _ = own
+    running = start(client, "sleep 60")
+    printed = tmp_path / "printed"
+    body = json.dumps({"command": f"echo ran > {printed}", "stream": stream}).encode()
+    with connected(str(client.base_url), request("POST", f"{RUNS}/execute", body)):
+        # The server has read the request when it answers one that came later.
+        client.get("/livez")
+    client.get("/livez")
+    client.post(f"{RUNS}/{running}/stop")
+    execute(client, "true")
+    assert not printed.exists()
+
+
 def test_a_stopped_daemon_starts_nothing_and_says_so(own: tuple[httpx.Client, Path]) -> None:
     client, database = own
     created(client, "greet")
@@ -73,7 +121,7 @@ def test_a_stopped_daemon_starts_nothing_and_says_so(own: tuple[httpx.Client, Pa
         answer = client.post(f"{RUNS}/execute", json={"command": "true", **fields})
         problem(answer, 503, "daemon-stopped")
     problem(client.post(f"{RUNS}/start", json={"name": "greet"}), 503, "daemon-stopped")
-    assert client.get(f"{RUNS}/list").json()["items"] == []
+    assert client.get(f"{RUNS}/status").json()["queued_runs"] == 0
 
 
 def test_a_server_whose_database_is_gone_lives_but_is_not_ready(

@@ -14,7 +14,17 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from tests.fastapi_app.routers.wire import RUNS, execute, printed, show, start, text_of
+from tests.fastapi_app.routers.wire import (
+    PROBLEM,
+    RUNS,
+    connected,
+    execute,
+    printed,
+    request,
+    show,
+    start,
+    text_of,
+)
 from tests.fastapi_app.starting import until
 
 if TYPE_CHECKING:
@@ -104,7 +114,8 @@ def test_wrong_parameters_are_refused_before_anything_is_sent(
     run_id = execute(client, "echo hi")["job_id"]
     with pytest.raises(InvalidStatus) as refused, following(server, run_id, query):
         pass
-    assert 400 <= refused.value.response.status_code < 500
+    answer = refused.value.response
+    assert (answer.status_code, answer.headers["Content-Type"]) == (422, PROBLEM)
 
 
 def test_messages_of_the_client_change_nothing(client: httpx.Client, server: Server) -> None:
@@ -128,6 +139,23 @@ def test_a_client_that_leaves_a_quiet_run_frees_the_server(
         socket.socket.close()  # gone without a word
     until(lambda: sockets(server) == idle)
     assert show(client, run_id)["status"] == "running", "a reader is not what the run is for"
+    client.post(f"{RUNS}/{run_id}/stop")
+
+
+def test_a_follower_over_http_that_leaves_frees_the_server_too(
+    client: httpx.Client, server: Server
+) -> None:
+    run_id = start(client, "echo hi; sleep 60")
+    printed(client, run_id)
+    idle = sockets(server)
+    for accept in ("text/plain", "application/x-ndjson"):
+        follow = request("GET", f"{RUNS}/{run_id}/logs?follow=1", b"", f"Accept: {accept}")
+        with connected(server.new, follow) as wire:
+            with wire.makefile("rb") as lines:
+                assert any(b"hi" in line for line in lines)
+            assert sockets(server) == idle + 1
+        until(lambda: sockets(server) == idle)
+    assert show(client, run_id)["status"] == "running"
     client.post(f"{RUNS}/{run_id}/stop")
 
 

@@ -151,6 +151,19 @@ async def test_a_database_another_program_locks_is_refused_in_bounded_time(
     other.close()
 
 
+async def test_a_new_file_another_program_holds_is_waited_for_and_given_up(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastapi_app.storage.sqlite.SWITCH_WITHIN", 0.2)
+    with sqlite3.connect(file, isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StartupError, match="locked"):
+            await open_database(at(file))
+        other.execute("ROLLBACK")
+    other.close()
+    await (await open_database(at(file))).aclose()
+
+
 @pytest.mark.parametrize(
     "url", ["nonsense", "mysql+nosuch://x/y", "sqlite+nosuch:///x", "postgresql+asyncpg://x:y:z/q"]
 )
