@@ -7,7 +7,9 @@ import re
 from compat.settings import DualSettings
 from tests.servers import ROOT
 
-LINE = re.compile(r"^\| `MCLI_(?P<name>\w+)` \| (?P<default>[^|]*) \| (?P<text>[^|]+) \|$", re.MULTILINE)
+LINE = re.compile(
+    r"^\| `MCLI_(?P<name>\w+)` \| (?P<default>[^|]*) \| (?P<text>[^|]+) \|$", re.MULTILINE
+)
 FOLDER_OF_ALL_STATE = "`~/.mcli-dualstack`"
 
 
