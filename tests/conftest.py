@@ -1,0 +1,9 @@
+"""What every test takes for granted."""
+
+from __future__ import annotations
+
+import signal
+
+# A shell that starts a job in the background has it ignore SIGINT, and so would every child of
+# ours: those that are to be sent one must have the default.
+signal.signal(signal.SIGINT, signal.default_int_handler)
