@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 
 from fastapi_app import __version__
 from fastapi_app.app import create_app
-from fastapi_app.errors import StartupError
+from fastapi_app.errors import StartupError, StorageUnavailableError
 from fastapi_app.http1 import TolerantHttp
 from fastapi_app.settings import Settings
 
@@ -65,7 +65,7 @@ def run(make_plan: Callable[[], Plan]) -> int:
         plan = make_plan()
         logging.basicConfig(level=plan.settings.log_level.upper(), format=LOG_FORMAT)
         uvloop.run(_serve(plan))
-    except StartupError as error:
+    except (StartupError, StorageUnavailableError) as error:
         print(f"mclictl serve: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

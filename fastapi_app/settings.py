@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import (
@@ -19,7 +19,6 @@ from fastapi_app.errors import SettingsError
 
 PREFIX = "MCLI_"
 CONFIG_FILE = "config.toml"
-S = TypeVar("S", bound="Settings")
 
 
 def default_home() -> Path:
@@ -82,8 +81,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Overrides win over the environment, and that over the file."""
-        given = init_settings() if callable(init_settings) else {}
-        home = Path(given.get("home") or default_home()).expanduser()
+        home = Path(init_settings().get("home") or default_home()).expanduser()
         from_file = InitSettingsSource(settings_cls, init_kwargs=read_config(home, settings_cls))
         return init_settings, env_settings, from_file
 

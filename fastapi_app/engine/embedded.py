@@ -102,9 +102,11 @@ class EmbeddedEngine:
             raise QueueFullError(self._waiting)
         run = replace(run, owner=own_identity())
         active = self._watch(run)
+        self._waiting += 1
         try:
             await self._runs.add(run)
         except BaseException:
+            self._waiting -= 1
             self._forget(active)
             raise
         self._in_background(self._drive(active))
@@ -193,8 +195,7 @@ class EmbeddedEngine:
             log.error("watching a run failed", exc_info=error)
 
     async def _drive(self, active: Active) -> None:
-        """Take an accepted run from the queue to its end."""
-        self._waiting += 1
+        """Take an accepted run, which counts as waiting, from the queue to its end."""
         try:
             await self._slots.acquire()
         finally:
@@ -385,6 +386,7 @@ class EmbeddedEngine:
         else:
             active.run = replace(run, owner=own_identity())
             await self._runs.adopt(run.id, own_identity())
+            self._waiting += 1
             await self._drive(active)
 
     async def _recover_started(self, active: Active, trace: Trace | None) -> None:

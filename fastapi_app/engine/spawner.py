@@ -38,8 +38,23 @@ _HEADER = 4
 _READ = 256 * 1024
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-# Python ignores these; a child must get them as a shell would hand them on.
-_DEFAULT_SIGNALS = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT]
+# Python ignores the first two, and whoever started the server in the background some of the others;
+# a child starts with the defaults.
+_DEFAULT_SIGNALS = [
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGCHLD,
+    signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+]
 
 
 def start_ticks(pid: int) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from fastapi_app.models import Command, Language
-from fastapi_app.schemas.fields import Name, Timestamp
+from fastapi_app.schemas.fields import Flag, Name, Timestamp
 
 
 def _storable(value: str) -> str:
@@ -28,7 +28,7 @@ def _not_a_route(value: str) -> str:
     return value
 
 
-RESERVED = frozenset({"create", "list"})
+RESERVED = frozenset({".", "..", "create", "list"})
 """Names that could be stored but never be looked up at `/api/v1/commands/{name}`."""
 CommandName = Annotated[Name, AfterValidator(_not_a_route)]
 Code = Annotated[
@@ -58,7 +58,7 @@ class CommandRequest(BaseModel):
     description: Description = ""
     group: Group = ""
     tags: Tags = []
-    is_active: bool = True
+    is_active: Flag = True
 
 
 class CommandChanges(BaseModel):
@@ -74,7 +74,7 @@ class CommandChanges(BaseModel):
     description: Description | None = None
     group: Group | None = None
     tags: Tags | None = None
-    is_active: bool | None = None
+    is_active: Flag | None = None
 
     def given(self) -> dict[str, Any]:
         """The fields the client sent with a value."""

@@ -64,7 +64,14 @@ Environment = Annotated[
 ]
 Timeout = Annotated[
     float,
-    Field(gt=0, le=LONGEST_TIMEOUT, allow_inf_nan=False, examples=[60], description="Seconds"),
+    Field(
+        strict=True,
+        gt=0,
+        le=LONGEST_TIMEOUT,
+        allow_inf_nan=False,
+        examples=[60],
+        description="Seconds",
+    ),
 ]
 Name = Annotated[
     str,
@@ -72,6 +79,7 @@ Name = Annotated[
     Field(pattern=r"^[^\x00-\x1f\x7f/]+$", description="No control characters and no slash"),
     AfterValidator(_for_child),
 ]
+Flag = Annotated[bool, Field(strict=True)]
 Timestamp = Annotated[
     float,
     PlainSerializer(_iso, return_type=str),

@@ -7,7 +7,15 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from fastapi_app.models import Run, RunKind, RunStatus, Stream
-from fastapi_app.schemas.fields import Arguments, Environment, ShellText, Text, Timeout, Timestamp
+from fastapi_app.schemas.fields import (
+    Arguments,
+    Environment,
+    Flag,
+    ShellText,
+    Text,
+    Timeout,
+    Timestamp,
+)
 
 
 class ExecuteRequest(BaseModel):
@@ -18,8 +26,8 @@ class ExecuteRequest(BaseModel):
     )
 
     command: ShellText
-    background: bool = Field(False, description="Answer at once; the run goes on by itself")
-    stream: bool = Field(False, description="Answer with events (NDJSON) as they come")
+    background: Flag = Field(False, description="Answer at once; the run goes on by itself")
+    stream: Flag = Field(False, description="Answer with events (NDJSON) as they come")
     timeout: Timeout | None = Field(
         None, description="Seconds; in the foreground the server's own limit without it"
     )

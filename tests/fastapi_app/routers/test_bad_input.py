@@ -110,7 +110,9 @@ def test_a_wrong_field_is_named(
         ({"args": ["x" * 131_072]}, "/args/0"),
         ({"args": ["x" * 100_000] * 11}, "/args"),
         ({"env": {"A=B": "1"}}, "/env"),
-        ({"timeout": True, "extra": 1}, "/extra"),
+        ({"timeout": True}, "/timeout"),
+        ({"timeout": "5"}, "/timeout"),
+        ({"extra": 1}, "/extra"),
     ],
     ids=lambda value: repr(value)[:40],
 )
