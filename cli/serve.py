@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -13,6 +15,9 @@ from cli.verb import LocalVerb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
+
+NO_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
 
 
 def _installed(package: str) -> bool:
@@ -53,7 +58,24 @@ def serve(**options: object) -> None:
     dual = _installed("compat")
     if not dual and any(name.startswith("legacy_") for name in overrides):
         raise click.UsageError("This installation has no legacy API.")
-    # Imported by name: nothing else in the command line may pull in the server.
-    module = importlib.import_module("compat.serve" if dual else "fastapi_app.serve")
+    module = _import_fast("compat.serve" if dual else "fastapi_app.serve")
     run = cast("Callable[[dict[str, object]], int]", module.serve)
     raise click.exceptions.Exit(run(overrides))
+
+
+def _import_fast(name: str) -> ModuleType:
+    """Import the server; by name, for nothing else in the command line may pull it in.
+
+    A start is nearly all importing. The collector would look at ever more modules and find
+    nothing (the server turns it on again), and pydantic would look for plugins nobody has.
+    """
+    gc.disable()
+    given = os.environ.get(NO_PLUGINS)
+    os.environ[NO_PLUGINS] = "__all__"
+    try:
+        return importlib.import_module(name)
+    finally:
+        # Runs inherit the environment, and may use plugins of their own.
+        del os.environ[NO_PLUGINS]
+        if given is not None:
+            os.environ[NO_PLUGINS] = given

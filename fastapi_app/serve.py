@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import logging
 import signal
 import socket
@@ -148,6 +149,9 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then say so."""
         await super().startup(sockets)
+        # What has been loaded stays: the collector need not look at it again and again.
+        gc.freeze()
+        gc.enable()
         with contextlib.suppress(BrokenPipeError):
             print(self._banner, flush=True)
 
