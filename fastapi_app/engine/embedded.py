@@ -7,12 +7,13 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from fastapi_app.engine import outcome
 from fastapi_app.engine.active import Active
+from fastapi_app.engine.background import Background
 from fastapi_app.engine.elsewhere import (
     final_trace,
     set_when_over,
@@ -68,14 +69,14 @@ class EmbeddedEngine:
         self._waiting = 0
         self._grace = grace
         self._active: dict[str, Active] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._background = Background()
 
     async def start(self) -> None:
         """Start the spawn helper and take up every run an earlier server left."""
         await self._spawner.start()
         for run in await self._runs.unfinished():
             if not owner_is_alive(run.owner):
-                self._in_background(self._recover(run))
+                self._background.start(self._recover(run))
 
     async def aclose(self) -> None:
         """End what clients wait for, and stop watching: the rest goes on without the server.
@@ -87,9 +88,7 @@ class EmbeddedEngine:
             async with asyncio.timeout(self._grace + CONCLUDE_WITHIN):
                 stopping = [self.stop(run, reason="the server ended") for run in attended]
                 await asyncio.gather(*stopping, return_exceptions=True)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.aclose()
         await self._spawner.aclose()
 
     async def submit(self, run: Run) -> Run:
@@ -109,7 +108,7 @@ class EmbeddedEngine:
             self._waiting -= 1
             self._forget(active)
             raise
-        self._in_background(self._drive(active))
+        self._background.start(self._drive(active))
         return run
 
     async def attend(self, run: Run, on_start: Callable[[Run], None] | None = None) -> Run:
@@ -170,7 +169,7 @@ class EmbeddedEngine:
         if run.status.final:
             event.set()
         else:
-            self._in_background(set_when_over(self._runs, run, event))
+            self._background.start(set_when_over(self._runs, run, event))
         return event
 
     def _watch(self, run: Run) -> Active:
@@ -183,16 +182,6 @@ class EmbeddedEngine:
             self._scripts.remove(active.run.id)
         active.started.set()
         active.over.set()
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._on_done)
-
-    def _on_done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("watching a run failed", exc_info=error)
 
     async def _drive(self, active: Active) -> None:
         """Take an accepted run, which counts as waiting, from the queue to its end."""
@@ -221,7 +210,7 @@ class EmbeddedEngine:
         marking = asyncio.ensure_future(self._persist(self._runs.mark_started, active.run))
         marking.add_done_callback(lambda _: active.started.set())
         if active.stopping:  # asked to stop while the child was being started
-            self._in_background(self._terminate(active, kill=False))
+            self._background.start(self._terminate(active, kill=False))
         ended = await self._until_over(active)
         await marking
         await self._settle(active, ended)
@@ -244,7 +233,7 @@ class EmbeddedEngine:
                 on_start(active.run)
             ended = await self._until_over(active)
         except asyncio.CancelledError:
-            self._in_background(self._abandon(active, spawning))
+            self._background.start(self._abandon(active, spawning))
             raise
         except SpawnFailedError as error:
             return await self._record_refusal(active, error)
@@ -252,9 +241,7 @@ class EmbeddedEngine:
 
     async def _conclude(self, active: Active, ended: Run) -> Run:
         """Commit the end of an attended run; the caller gets it even when that takes too long."""
-        committing = asyncio.create_task(self._commit_end(active, ended))
-        self._tasks.add(committing)
-        committing.add_done_callback(self._on_done)
+        committing = self._background.start(self._commit_end(active, ended))
         try:
             # The command has run. An error now would make clients run it once more.
             async with asyncio.timeout(CONCLUDE_WITHIN):
@@ -294,7 +281,7 @@ class EmbeddedEngine:
         if active.added is None:
             active.run = outcome.started(active.run, active.spawned)
             active.added = self._runs.add_running(active.run)
-        self._in_background(self._terminate(active, kill=False))
+        self._background.start(self._terminate(active, kill=False))
         ended = await self._until_over(active)
         await self._commit_end(active, replace(ended, reason="the client left"))
 
