@@ -82,17 +82,22 @@ class Server:
             self.process.wait()
 
 
+def environment(home: Path, **settings: str) -> dict[str, str]:
+    """The caller's environment without any MCLI_ setting but these."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("MCLI_")}
+    return kept | {"MCLI_HOME": str(home), "PYTHONUNBUFFERED": "1"} | settings
+
+
 def start(argv: list[str], home: Path, names: frozenset[str], **settings: str) -> Server:
     """Start `argv` and wait until it has printed one URL for each of `names`.
 
     Raises:
         StartError: with all it printed.
     """
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("MCLI_")}
     process = subprocess.Popen(
         argv,
         cwd=ROOT,
-        env=kept | {"MCLI_HOME": str(home), "PYTHONUNBUFFERED": "1"} | settings,
+        env=environment(home, **settings),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

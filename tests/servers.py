@@ -1,30 +1,22 @@
-"""Real servers for tests: started as child processes, ready when they say so, ended by pid."""
+"""Real servers for tests: those of the load tests, with what only a test does to a server."""
 
 from __future__ import annotations
 
-import os
-import re
-import signal
-import subprocess
 import sys
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Self
 
-ROOT = Path(__file__).resolve().parent.parent
-URL = re.compile(rb"^\W*(?P<name>new API|legacy API|legacy daemon)\s+(?P<url>http://\S+)")
-READY_WITHIN = 20.0
+from loadtests import servers
+from loadtests.servers import ROOT, environment
+
+__all__ = ["ROOT", "Server", "environment", "start", "start_dual", "start_legacy", "start_new"]
 
 
 @dataclass
-class Server:
+class Server(servers.Server):
     """A server process of ours; `new` and `legacy` are the base URLs it printed."""
 
-    process: subprocess.Popen[bytes]
-    home: Path
-    urls: dict[str, str]
-    printed: list[bytes] = field(default_factory=list)
+    home: Path = Path()
 
     @property
     def new(self) -> str:
@@ -38,50 +30,20 @@ class Server:
     def pid(self) -> int:
         return self.process.pid
 
-    def stop(self) -> int:
-        """Ask it to end, as `systemctl stop` would, and return its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
-
     def kill(self) -> None:
         """End it the hard way: no chance to clean up."""
         self.process.kill()
-        self.process.wait(30)
-
-    def __enter__(self) -> Self:
-        return self
+        self.process.wait(servers.ENDED_WITHIN)
 
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(30)
-
-
-def environment(home: Path, **extra: str) -> dict[str, str]:
-    """The caller's environment without any MCLI_ setting but ours."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("MCLI_")}
-    return kept | {"MCLI_HOME": str(home), "PYTHONUNBUFFERED": "1"} | extra
+            self.kill()
 
 
 def start(argv: list[str], home: Path, names: set[str], **extra: str) -> Server:
     """Start `argv` and wait until it has printed one URL for each of `names`."""
-    process = subprocess.Popen(
-        argv,
-        cwd=ROOT,
-        env=environment(home, **extra),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    assert process.stdout is not None
-    server = Server(process, home, {})
-    ready = threading.Event()
-    threading.Thread(target=_read, args=(process.stdout, server, names, ready), daemon=True).start()
-    if not ready.wait(READY_WITHIN) or not names <= server.urls.keys():
-        process.kill()
-        process.wait()
-        raise AssertionError(f"{argv} did not start:\n{b''.join(server.printed).decode()}")
-    return server
+    started = servers.start(argv, home, frozenset(names), **extra)
+    return Server(started.process, started.urls, started.printed, home)
 
 
 def start_dual(home: Path, *args: str, **extra: str) -> Server:
@@ -100,15 +62,3 @@ def start_legacy(home: Path, *args: str, **extra: str) -> Server:
     """The old daemon alone, on a free port."""
     argv = [sys.executable, "-m", "legacy_flask", "--port", "0", "--home", str(home), *args]
     return start(argv, home, {"legacy daemon"}, **extra)
-
-
-def _read(stream: IO[bytes], server: Server, names: set[str], ready: threading.Event) -> None:
-    """Collect what the server prints, until it closes its output, so that it never blocks."""
-    with stream:
-        for line in stream:
-            server.printed.append(line)
-            if found := URL.match(line):
-                server.urls[found["name"].decode()] = found["url"].decode()
-            if names <= server.urls.keys():
-                ready.set()
-    ready.set()

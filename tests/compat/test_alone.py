@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.servers import ROOT, environment
 
 GONE = ["legacy_flask", "compat", "cli/cutover.py", "tests/compat", "tests/contract"]
-GONE += ["tests/legacy_flask", "tests/loadtests", "tests/cli/test_cutover.py", "loadtests"]
+GONE += ["tests/legacy_flask", "tests/loadtests", "tests/cli/test_cutover.py"]
 KEPT = ["tests/fastapi_app/routers", "tests/cli/test_run.py"]
 
 
