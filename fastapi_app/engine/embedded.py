@@ -290,7 +290,6 @@ class EmbeddedEngine:
         run, spawned = active.run, active.spawned
         if spawned is None:
             raise AssertionError("only a started run can be waited for")
-        began = time.monotonic()
         timed_out = False
         try:
             async with asyncio.timeout(run.timeout):
@@ -303,7 +302,7 @@ class EmbeddedEngine:
             await watch_adopted(run)
         if active.stopping or timed_out:
             await until_group_gone(active.run.pid or 0, active.kill_at)
-        return outcome.ended(run, code, time.monotonic() - began, timed_out=timed_out)
+        return outcome.ended(run, code, time.monotonic() - spawned.asked_at, timed_out=timed_out)
 
     async def _settle(self, active: Active, ended: Run) -> Run:
         """Commit the end of a run; whoever commits first decides."""

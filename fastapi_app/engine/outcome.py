@@ -22,7 +22,7 @@ def started(run: Run, spawned: Spawned) -> Run:
         pid_started=spawned.start_ticks,
         boot_id=boot_id(),
         owner=own_identity(),
-        started_at=time.time(),
+        started_at=time.time() - (time.monotonic() - spawned.asked_at),
     )
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fastapi_app.engine import spawner
@@ -38,6 +38,8 @@ class Launch:
     env: Mapping[str, str]
     cwd: str | None = None
     state: str | None = None
+    asked_at: float = field(default_factory=time.monotonic)
+    """Monotonic time; a run counts from here, not from when the helper's answer was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Spawned:
     start_ticks: int
     exited: asyncio.Future[int | None]
     """Its exit code, negative for a signal; `None` when the helper died and took it along."""
+    asked_at: float
+    """Monotonic time of the request for it."""
 
 
 class AlreadyStartedError(Exception):
@@ -149,7 +153,8 @@ class Spawner:
             case ["spawned", str(run_id), int(pid), int(ticks)]:
                 exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
                 self._running[run_id] = exited
-                self._starting.pop(run_id)[1].set_result(Spawned(pid, ticks, exited))
+                launch, future = self._starting.pop(run_id)
+                future.set_result(Spawned(pid, ticks, exited, launch.asked_at))
             case ["exited", str(run_id), int(code)]:
                 self._running.pop(run_id).set_result(code)
             case ["refused", str(run_id), spawner.DUPLICATE, int(), str()]:
