@@ -7,9 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests import servers
-from loadtests.servers import ROOT, environment
+from loadtests.servers import ROOT, StartError, environment
 
-__all__ = ["ROOT", "Server", "environment", "start", "start_dual", "start_legacy", "start_new"]
+__all__ = [
+    "ROOT",
+    "Server",
+    "StartError",
+    "environment",
+    "start",
+    "start_dual",
+    "start_legacy",
+    "start_new",
+]
 
 
 @dataclass

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.conftest import Mclictl, start_server
+from tests.servers import StartError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,7 @@ def test_what_is_not_said_comes_from_the_environment(server: Server, mclictl: Mc
 
 def test_a_port_that_is_taken_is_told(server: Server, tmp_path: Path) -> None:
     port = server.new.rpartition(":")[2]
-    with pytest.raises(AssertionError, match=port) as failed:
+    with pytest.raises(StartError, match=port) as failed:
         start_server(tmp_path, "--port", port)
     assert "Traceback" not in str(failed.value)
 
