@@ -26,6 +26,13 @@ class RunNotFoundError(AppError):
         super().__init__(f"There is no run {run_id!r}; GET /api/v1/workflows/list shows them.")
 
 
+class LogRemovedError(AppError):
+    status, code, title = 410, "log-removed", "The log was removed"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"What the run {run_id!r} printed is not kept any more.")
+
+
 class CommandNotFoundError(AppError):
     status, code, title = 404, "command-not-found", "No such command"
 
@@ -64,6 +71,33 @@ class ProcessRunningError(AppError):
 
     def __init__(self, process_id: str) -> None:
         super().__init__(f"The process {process_id!r} is running; stop it first, or use force.")
+
+
+class GroupNotFoundError(AppError):
+    status, code, title = 404, "group-not-found", "No such group"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"There is no group {name!r}; GET /api/v1/groups shows them, and"
+            " PUT /api/v1/groups/<name> makes one."
+        )
+
+
+class GroupInUseError(AppError):
+    status, code, title = 409, "group-in-use", "The group is in use"
+
+
+class RunActiveError(AppError):
+    status, code, title = 409, "run-active", "The run is not over"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"The run {run_id!r} is not over; stop it first, or wait for its end.")
+
+
+class NoInputError(AppError):
+    """The run takes no input: it is over, or was started without standard input."""
+
+    status, code, title = 409, "no-input", "The run takes no input"
 
 
 class DaemonStoppedError(AppError):

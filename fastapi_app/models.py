@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -34,16 +34,31 @@ class RunKind(StrEnum):
 
     EXECUTE = "execute"
     WORKFLOW = "workflow"
+    STEP = "step"
     PROCESS = "process"
 
 
 class Language(StrEnum):
-    """What a stored command may be written in."""
+    """What a stored command may be written in. The last two are documents of steps."""
 
     SHELL = "shell"
     PYTHON = "python"
     NODE = "node"
     LUA = "lua"
+    TOML = "toml"
+    YAML = "yaml"
+
+    @property
+    def has_steps(self) -> bool:
+        return self in {Language.TOML, Language.YAML}
+
+
+class When(StrEnum):
+    """Which ends of the runs it waits for let a run start."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    ANY = "any"
 
 
 class Stream(StrEnum):
@@ -54,12 +69,66 @@ class Stream(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """How often, and after how many seconds, a run that failed is tried again.
+
+    Attempt `n` waits `delay * factor ** (n - 1)` seconds, at most `longest`, give or take half of
+    that at random.
+    """
+
+    times: int = 0
+    delay: float = 1.0
+    factor: float = 2.0
+    longest: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a run may use, set by the operating system; `None` is no limit.
+
+    `nice` is 0 to 19; `memory` is bytes of address space of each process, `cpu` seconds of
+    processor time of each process, `processes` how many its user may have (not held for root).
+    """
+
+    nice: int = 0
+    memory: int | None = None
+    cpu: int | None = None
+    processes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a run is to be run, fixed when it is accepted.
+
+    Higher priorities start first. `after` are ids of runs it waits for. `secrets` names the
+    variables of its environment whose values nobody may see. `stdin` keeps its standard input
+    open. `steps` is the number of steps of a run that is a whole document of them; it has no
+    process of its own. `retry_of` is the ended run this one repeats.
+    """
+
+    priority: int = 0
+    after: tuple[str, ...] = ()
+    when: When = When.SUCCESS
+    retry: Retry = field(default_factory=Retry)
+    limits: Limits = field(default_factory=Limits)
+    secrets: tuple[str, ...] = ()
+    stdin: bool = False
+    steps: int = 0
+    retry_of: str | None = None
+
+
+DEFAULT_GROUP = "default"
+DEFAULT_OPTIONS = RunOptions()
+
+
+@dataclass(frozen=True)
 class Run:
     """One execution of a command. Times are Unix seconds, UTC; `timeout` is seconds.
 
     `pid` leads its own session and process group; with `pid_started` (clock ticks since boot) and
     `boot_id` it names one process for ever. `owner` names the server that watches the run.
-    `returncode` is negative when a signal ended the run.
+    `returncode` is negative when a signal ended the run. `not_before` is when the next attempt is
+    due; `parent_id` is the run whose step this is.
     """
 
     id: str
@@ -87,6 +156,79 @@ class Run:
     stdout_bytes: int = 0
     stderr_bytes: int = 0
     truncated: bool = False
+    group: str = DEFAULT_GROUP
+    parent_id: str | None = None
+    not_before: float | None = None
+    options: RunOptions = DEFAULT_OPTIONS
+
+    def but(self, **changes: Any) -> Run:  # noqa: ANN401 - a value for each field named
+        """The same with some fields changed; for the many fields here far cheaper than `replace`.
+
+        Raises:
+            TypeError: there is no such field.
+        """
+        if unknown := changes.keys() - self.__dict__.keys():
+            raise TypeError(f"a run has no {', '.join(unknown)}")
+        other = object.__new__(Run)
+        other.__dict__.update(self.__dict__, **changes)
+        return other
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """How a caller wants a run. `secrets` are variables like those of `env`, but never shown.
+
+    `timeout` is seconds.
+    """
+
+    env: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    cwd: str | None = None
+    timeout: float | None = None
+    group: str = DEFAULT_GROUP
+    options: RunOptions = DEFAULT_OPTIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A run has come to stand at `status`. `seq` grows with every transition of any run."""
+
+    seq: int
+    run_id: str
+    attempt: int
+    status: RunStatus
+    at: float
+    reason: str | None
+    kind: RunKind
+    name: str
+    group: str
+    returncode: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs: every field that is given must match. Times are Unix seconds.
+
+    `since` and `until` are of when a run was accepted, `finished_before` of its end.
+    """
+
+    kinds: Collection[RunKind] = ()
+    statuses: Collection[RunStatus] = ()
+    name: str | None = None
+    group: str | None = None
+    parent_id: str | None = None
+    since: float | None = None
+    until: float | None = None
+    finished_before: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Runs that share `slots` (`None`: no limit of their own). A paused group starts nothing."""
+
+    name: str
+    slots: int | None = None
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,9 @@ def start(job: Job, folder: Path, stdout: IO[bytes], stderr: IO[bytes]) -> subpr
 
 
 def _script(job: Job, folder: Path) -> list[str]:
-    names, file = INTERPRETERS[job.language or "shell"]
+    if job.language not in INTERPRETERS:
+        raise CannotStartError(NOT_EXECUTABLE, f"{job.language}: not a language of this daemon")
+    names, file = INTERPRETERS[job.language]
     interpreter = next(filter(None, map(shutil.which, names)), None)
     if interpreter is None:
         raise CannotStartError(NOT_FOUND, f"{names[0]}: interpreter not found")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from sqlalchemy import make_url
@@ -30,6 +30,8 @@ class Database:
         self._hot: HotWriter | None = None
         self.grouped = GroupCommit(self._commit)
         self.peek: Peek | None = None
+        self.on_commit: Callable[[], None] = _nothing
+        """Called after each commit."""
 
     def open_file(self) -> None:
         """On SQLite: open the ways to the file that do without the async driver."""
@@ -58,6 +60,7 @@ class Database:
         """A connection in a write transaction, committed at the end unless something is raised."""
         async with _translated(), self._writing.begin() as connection:
             yield connection
+        self.on_commit()
 
     async def aclose(self) -> None:
         """Commit what is pending, then close every connection."""
@@ -71,7 +74,9 @@ class Database:
     async def _commit(self, groups: Sequence[Group]) -> Sequence[int]:
         if self._hot is not None:
             async with _translated():
-                return await self._hot.commit(groups)
+                counts = await self._hot.commit(groups)
+            self.on_commit()
+            return counts
         async with self.write() as connection:
             return [
                 (await connection.execute(statement, list(rows))).rowcount
@@ -129,6 +134,10 @@ def _create_engine(url: str) -> AsyncEngine:
             f"MCLI_DATABASE_URL cannot be used: {error}. Use sqlite+aiosqlite:///PATH or"
             " postgresql+asyncpg://USER@HOST/NAME (extra 'postgres')."
         ) from error
+
+
+def _nothing() -> None:
+    """What is called while nobody wants to know."""
 
 
 @asynccontextmanager

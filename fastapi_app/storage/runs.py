@@ -7,16 +7,19 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, case, func, select, tuple_, update
+from sqlalchemy import Row, Select, bindparam, case, delete, func, select, tuple_, update
 
-from fastapi_app.models import ACTIVE, Run, RunKind, RunStatus
+from fastapi_app.models import ACTIVE, Run, RunFilter, RunKind, RunStatus, Transition
 from fastapi_app.storage.database import Database
 from fastapi_app.storage.group_commit import Write
-from fastapi_app.storage.tables import runs
+from fastapi_app.storage.options import options_from_json, options_to_json
+from fastapi_app.storage.tables import runs, transitions
 from fastapi_app.storage.text import storable
 
-_COLUMNS = [column.name for column in runs.columns]
+_PLAIN = [name for name in (c.name for c in runs.columns) if name not in {"group_name", "options"}]
 _ACTIVE = [str(status) for status in ACTIVE]
+_MANY = 500
+"""Ids in one statement; databases bound the number of parameters."""
 
 # Statements are built once: the group commit runs equal ones together, and SQLAlchemy compiles
 # each only once.
@@ -31,8 +34,32 @@ _STARTED = (
         boot_id=bindparam("new_boot_id"),
         owner=bindparam("new_owner"),
         started_at=bindparam("new_started_at"),
+        not_before=None,
+        # Why the attempt before ended has been written down as a transition.
+        reason=case((runs.c.stop_requested, runs.c.reason), else_=None),
     )
 )
+_REQUEUED = (
+    update(runs)
+    .where(
+        runs.c.id == bindparam("run_id"),
+        runs.c.status == RunStatus.RUNNING,
+        runs.c.stop_requested.is_(False),
+    )
+    .values(
+        status=RunStatus.QUEUED,
+        attempt=bindparam("new_attempt"),
+        not_before=bindparam("new_not_before"),
+        reason=bindparam("new_reason"),
+        returncode=bindparam("new_returncode"),
+        pid=None,
+        pid_started=None,
+        boot_id=None,
+    )
+)
+_TRANSITIONS = select(
+    *transitions.c, runs.c.kind, runs.c.name, runs.c.group_name.label("group"), runs.c.returncode
+).join(runs, runs.c.id == transitions.c.run_id)
 _FINISHED = (
     update(runs)
     .where(runs.c.id == bindparam("run_id"), runs.c.status.in_(_ACTIVE))
@@ -48,6 +75,9 @@ _FINISHED = (
         truncated=bindparam("new_truncated"),
     )
 )
+
+
+_STATUS_SQL = "SELECT status FROM runs WHERE id = ?"
 
 
 class RunStore:
@@ -116,9 +146,51 @@ class RunStore:
                 "new_truncated": run.truncated,
             },
         )
-        if matched and not run.stop_requested and run.kind is RunKind.EXECUTE:
+        if matched and run.status is not RunStatus.CANCELLED and self._stands_at(run):
             return run
         return await self.get(run.id) or run
+
+    async def requeue(self, run: Run) -> bool:
+        """Commit running → queued for the next attempt; false when it is to be stopped, or over."""
+        matched = await self._db.grouped.submit(
+            2,
+            _REQUEUED,
+            {
+                "run_id": run.id,
+                "new_attempt": run.attempt,
+                "new_not_before": run.not_before,
+                "new_reason": run.reason,
+                "new_returncode": run.returncode,
+            },
+        )
+        if matched is None:
+            stored = await self.get(run.id)
+            return stored is not None and stored.attempt == run.attempt
+        return matched
+
+    def _stands_at(self, run: Run) -> bool:
+        """Whether it is known, without waiting, that the database has the status of `run`."""
+        peek = self._db.peek
+        return peek is not None and peek.value(_STATUS_SQL, run.id) == str(run.status)
+
+    async def add_together(self, added: Sequence[Run]) -> None:
+        """Commit new runs, all or none."""
+        async with self._db.write() as connection:
+            await connection.execute(_INSERT, [_to_row(run) for run in added])
+
+    async def remove(self, ids: Sequence[str]) -> list[str]:
+        """Forget those of these runs that are over, with their history; returns which."""
+        removed: list[str] = []
+        for start in range(0, len(ids), _MANY):
+            wanted = select(runs.c.id).where(
+                runs.c.id.in_(ids[start : start + _MANY]), runs.c.status.not_in(_ACTIVE)
+            )
+            async with self._db.write() as connection:
+                found = list((await connection.scalars(wanted)).all())
+                await connection.execute(delete(transitions).where(transitions.c.run_id.in_(found)))
+                await connection.execute(delete(runs).where(runs.c.id.in_(found)))
+            removed += found
+        return removed
 
     async def request_stop(self, run_id: str, reason: str | None) -> None:
         """Commit that the run is to be stopped, so that every watcher reads its end as that."""
@@ -130,10 +202,12 @@ class RunStore:
         async with self._db.write() as connection:
             await connection.execute(statement)
 
-    async def adopt(self, run_id: str, owner: str) -> None:
-        """Commit that the server `owner` watches the run from now on."""
-        async with self._db.write() as connection:
-            await connection.execute(update(runs).where(runs.c.id == run_id).values(owner=owner))
+    async def adopt(self, ids: Sequence[str], owner: str) -> None:
+        """Commit that the server `owner` watches these runs from now on."""
+        for start in range(0, len(ids), _MANY):
+            mine = runs.c.id.in_(ids[start : start + _MANY])
+            async with self._db.write() as connection:
+                await connection.execute(update(runs).where(mine).values(owner=owner))
 
     async def get(self, run_id: str) -> Run | None:
         if not storable(run_id):
@@ -168,56 +242,118 @@ class RunStore:
 
     async def by_id(self, ids: Sequence[str]) -> dict[str, Run]:
         """The runs with these ids."""
-        found = await self._fetch(select(runs).where(runs.c.id.in_(ids))) if ids else []
+        found: list[Run] = []
+        for start in range(0, len(ids), _MANY):
+            wanted = runs.c.id.in_(ids[start : start + _MANY])
+            found += await self._fetch(select(runs).where(wanted))
         return {run.id: run for run in found}
 
     async def page(
-        self,
-        *,
-        kinds: Sequence[RunKind],
-        statuses: Sequence[RunStatus],
-        name: str | None,
-        before: tuple[float, str] | None,
-        limit: int,
+        self, wanted: RunFilter, *, before: tuple[float, str] | None = None, limit: int | None
     ) -> list[Run]:
         """At most `limit` runs, newest first, older than the (created_at, id) of `before`."""
-        if not storable(name):
+        if not storable(wanted.name, wanted.group, wanted.parent_id):
             return []
-        statement = select(runs).where(runs.c.kind.in_([str(kind) for kind in kinds]))
-        if statuses:
-            statement = statement.where(runs.c.status.in_([str(status) for status in statuses]))
-        if name is not None:
-            statement = statement.where(runs.c.name == name)
+        statement = _matching(select(runs), wanted)
         if before is not None:
             statement = statement.where(tuple_(runs.c.created_at, runs.c.id) < tuple_(*before))
         return await self._fetch(
             statement.order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit)
         )
 
+    async def ids(self, wanted: RunFilter) -> list[str]:
+        """The ids of all runs that match."""
+        async with self._db.read() as connection:
+            return list((await connection.scalars(_matching(select(runs.c.id), wanted))).all())
+
+    async def ids_of_steps(self, parents: Sequence[str]) -> list[str]:
+        """The ids of the steps of all these runs."""
+        found: list[str] = []
+        for start in range(0, len(parents), _MANY):
+            wanted = runs.c.parent_id.in_(parents[start : start + _MANY])
+            async with self._db.read() as connection:
+                found += (await connection.scalars(select(runs.c.id).where(wanted))).all()
+        return found
+
+    async def steps(self, parent_id: str) -> list[Run]:
+        """The steps of a run, as they were accepted."""
+        statement = select(runs).where(runs.c.parent_id == parent_id)
+        return await self._fetch(statement.order_by(runs.c.created_at, runs.c.id))
+
+    async def history(self, run_id: str) -> list[Transition]:
+        """Every transition of one run, oldest first."""
+        return await self._transitions(_TRANSITIONS.where(transitions.c.run_id == run_id))
+
+    async def transitions_after(self, seq: int, limit: int) -> list[Transition]:
+        """At most `limit` transitions of any run behind `seq`, oldest first."""
+        return await self._transitions(_TRANSITIONS.where(transitions.c.seq > seq).limit(limit))
+
+    async def last_seq(self) -> int:
+        """The number of the latest transition; 0 before the first."""
+        async with self._db.read() as connection:
+            return await connection.scalar(select(func.max(transitions.c.seq))) or 0
+
+    async def _transitions(self, statement: Select[Any]) -> list[Transition]:
+        async with self._db.read() as connection:
+            rows = await connection.execute(statement.order_by(transitions.c.seq))
+            return [_to_transition(row) for row in rows]
+
     async def _fetch(self, statement: Select[Any]) -> list[Run]:
         async with self._db.read() as connection:
             return [_to_run(row) for row in await connection.execute(statement)]
 
 
+def _matching(statement: Select[Any], wanted: RunFilter) -> Select[Any]:
+    """The statement with a condition for each field that is given."""
+    if wanted.kinds:
+        statement = statement.where(runs.c.kind.in_([str(kind) for kind in wanted.kinds]))
+    if wanted.statuses:
+        statement = statement.where(runs.c.status.in_([str(s) for s in wanted.statuses]))
+    if wanted.since is not None:
+        statement = statement.where(runs.c.created_at >= wanted.since)
+    if wanted.until is not None:
+        statement = statement.where(runs.c.created_at < wanted.until)
+    if wanted.finished_before is not None:
+        statement = statement.where(runs.c.finished_at < wanted.finished_before)
+    for column, value in (
+        (runs.c.name, wanted.name),
+        (runs.c.group_name, wanted.group),
+        (runs.c.parent_id, wanted.parent_id),
+    ):
+        if value is not None:
+            statement = statement.where(column == value)
+    return statement
+
+
 def _to_row(run: Run) -> dict[str, Any]:
-    row = {name: getattr(run, name) for name in _COLUMNS}
+    row = {name: getattr(run, name) for name in _PLAIN}
     row["kind"] = str(run.kind)
     row["status"] = str(run.status)
     row["args"] = json.dumps(run.args) if run.args else "[]"
     row["env"] = json.dumps(dict(run.env)) if run.env else "{}"
+    row["group_name"] = run.group
+    row["options"] = options_to_json(run.options)
     return row
 
 
 def _to_run(row: Row[Any]) -> Run:
     values: Mapping[Any, Any] = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for it
     return Run(
-        **{
-            **values,
+        **{name: values[name] for name in _PLAIN}
+        | {
             "kind": RunKind(values["kind"]),
             "status": RunStatus(values["status"]),
             "args": tuple(json.loads(values["args"])),
             "env": json.loads(values["env"]),
             "stop_requested": bool(values["stop_requested"]),
             "truncated": bool(values["truncated"]),
+            "group": values["group_name"],
+            "options": options_from_json(values["options"]),
         }
     )
+
+
+def _to_transition(row: Row[Any]) -> Transition:
+    values: Mapping[Any, Any] = row._mapping  # noqa: SLF001 - the same
+    enums = {"status": RunStatus(values["status"]), "kind": RunKind(values["kind"])}
+    return Transition(**{**values, **enums})

@@ -8,8 +8,9 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, sel
 
 from fastapi_app.errors import StartupError
 from fastapi_app.storage.tables import metadata
+from fastapi_app.storage.triggers import create_triggers
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision. A test holds it against the revisions there are."""
 version_table = Table(
     "alembic_version", MetaData(), Column("version_num", String(32), primary_key=True)
@@ -32,6 +33,7 @@ def bring_up_to_date(connection: Connection) -> None:
         return
     if not present & {*metadata.tables, version_table.name}:
         metadata.create_all(connection)
+        create_triggers(connection)
         version_table.create(connection)
         connection.execute(version_table.insert(), {"version_num": HEAD})
         return

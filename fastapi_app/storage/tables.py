@@ -64,8 +64,36 @@ runs = Table(
     Column("stdout_bytes", BigInteger, nullable=False, server_default="0"),
     Column("stderr_bytes", BigInteger, nullable=False, server_default="0"),
     Column("truncated", Boolean, nullable=False, server_default=false()),
+    # From here on the columns of the new stack alone.
+    Column("group_name", String(200), nullable=False, server_default="default"),
+    Column("parent_id", String(36)),
+    Column("not_before", Double),
+    Column("options", Text),
     Index("ix_runs_kind_status", "kind", "status"),
     Index("ix_runs_created_at_id", "created_at", "id"),
+    Index("ix_runs_parent_id", "parent_id"),
+)
+
+transitions = Table(
+    "transitions",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("run_id", String(36), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("reason", Text),
+    Index("ix_transitions_run_id", "run_id"),
+    # A number must never come back: clients resume behind the last one they saw.
+    sqlite_autoincrement=True,
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("slots", Integer),
+    Column("paused", Boolean, nullable=False, server_default=false()),
 )
 
 processes = Table(

@@ -17,16 +17,23 @@ def _shape(table: Table) -> dict[str, tuple[object, ...]]:
     return {column.name: _column(column) for column in table.columns}
 
 
-def test_tables_and_columns_are_equal() -> None:
-    old_tables, new_tables = legacy.metadata.tables, new.metadata.tables
-    assert old_tables.keys() == new_tables.keys()
-    for name in new_tables:
-        assert _shape(old_tables[name]) == _shape(new_tables[name]), name
+def test_the_old_stack_knows_its_tables_as_they_are() -> None:
+    for name, table in legacy.metadata.tables.items():
+        known, shape = _shape(table), _shape(new.metadata.tables[name])
+        assert {column: shape[column] for column in known} == known, name
 
 
-def test_indexes_are_equal() -> None:
+def test_the_old_stack_can_leave_out_what_it_does_not_know() -> None:
+    for name, table in legacy.metadata.tables.items():
+        for column in new.metadata.tables[name].columns:
+            if column.name not in table.columns:
+                assert column.nullable or column.server_default is not None, column
+
+
+def test_the_old_stack_makes_the_indexes_of_its_columns() -> None:
     def indexes(table: Table) -> set[tuple[str, ...]]:
         return {tuple(column.name for column in index.columns) for index in table.indexes}
 
-    for name, table in new.metadata.tables.items():
-        assert indexes(legacy.metadata.tables[name]) == indexes(table), name
+    for name, table in legacy.metadata.tables.items():
+        known = {i for i in indexes(new.metadata.tables[name]) if set(i) <= set(table.c.keys())}
+        assert indexes(table) == known, name

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
-from fastapi_app.models import Run, RunKind, RunStatus
+from fastapi_app.models import (
+    DEFAULT_OPTIONS,
+    Limits,
+    Retry,
+    Run,
+    RunFilter,
+    RunKind,
+    RunOptions,
+    RunStatus,
+    When,
+)
 from fastapi_app.storage.runs import RunStore
 from tests.fastapi_app.storage.rows import a_run
 
@@ -117,32 +128,105 @@ async def test_pages_are_newest_first_and_meet_without_gap(runs: RunStore) -> No
     await asyncio.gather(*(runs.add(run) for run in many))
     seen: list[Run] = []
     before = None
-    while page := await runs.page(
-        kinds=[RunKind.EXECUTE], statuses=[], name=None, before=before, limit=7
-    ):
+    while page := await runs.page(RunFilter(kinds=[RunKind.EXECUTE]), before=before, limit=7):
         seen += page
         before = (page[-1].created_at, page[-1].id)
     assert seen == sorted(many, key=lambda run: (run.created_at, run.id), reverse=True)
 
 
-async def test_pages_filter_by_kind_status_and_name(runs: RunStore) -> None:
-    workflow = a_run(kind=RunKind.WORKFLOW, name="w", status=RunStatus.FAILED)
-    process = a_run(kind=RunKind.PROCESS, name="w")
-    for run in (workflow, process, a_run()):
+async def test_pages_filter_by_every_field(runs: RunStore) -> None:
+    workflow = a_run(
+        kind=RunKind.WORKFLOW, name="w", status=RunStatus.FAILED, created_at=5.0, finished_at=6.0
+    )
+    process = a_run(kind=RunKind.PROCESS, name="w", group="g", created_at=7.0)
+    step = a_run(kind=RunKind.STEP, parent_id=workflow.id, created_at=8.0)
+    for run in (workflow, process, step):
         await runs.add(run)
 
-    async def found(
-        *kinds: RunKind, statuses: tuple[RunStatus, ...] = (), name: str | None = None
-    ) -> list[str]:
-        page = await runs.page(kinds=kinds, statuses=statuses, name=name, before=None, limit=9)
+    async def found(**wanted: Any) -> list[str]:  # noqa: ANN401 - whatever the filter takes
+        page = await runs.page(RunFilter(**wanted), limit=9)
+        assert sorted(await runs.ids(RunFilter(**wanted))) == sorted(run.id for run in page)
         return [run.id for run in page]
 
-    assert len(await found(*RunKind)) == 3
-    assert await found(RunKind.PROCESS) == [process.id]
-    assert await found(*RunKind, statuses=(RunStatus.FAILED, RunStatus.LOST)) == [workflow.id]
-    assert await found(RunKind.WORKFLOW, name="w") == [workflow.id]
-    assert await found(*RunKind, name="%") == []
-    assert await found(*RunKind, name="a\0b") == []
+    assert await found() == [step.id, process.id, workflow.id]
+    assert await found(kinds=[RunKind.PROCESS]) == [process.id]
+    assert await found(statuses=(RunStatus.FAILED, RunStatus.LOST)) == [workflow.id]
+    assert await found(kinds=[RunKind.WORKFLOW], name="w") == [workflow.id]
+    assert await found(name="%") == []
+    assert await found(group="g") == [process.id]
+    assert await found(parent_id=workflow.id) == [step.id]
+    assert await found(since=7.0) == [step.id, process.id]
+    assert await found(since=7.0, until=8.0) == [process.id]
+    assert await found(finished_before=6.5) == [workflow.id]
+    assert await runs.page(RunFilter(name="a\0b"), limit=9) == []
+    assert [run.id for run in await runs.steps(workflow.id)] == [step.id]
+
+
+async def test_options_come_back_and_the_defaults_cost_nothing(runs: RunStore) -> None:
+    full = a_run(
+        group="g",
+        not_before=5.5,
+        parent_id="p" * 36,
+        options=RunOptions(
+            priority=-3,
+            after=("a", "b"),
+            when=When.FAILURE,
+            retry=Retry(3, 0.5, 1.5, 9.0),
+            limits=Limits(5, 2**40, 7, 100),
+            secrets=("TOKEN",),
+            stdin=True,
+            steps=4,
+            retry_of="r" * 36,
+        ),
+    )
+    await runs.add_together([full, other := a_run()])
+    assert await runs.get(full.id) == full
+    stored = await runs.get(other.id)
+    assert stored is not None
+    assert stored.options is DEFAULT_OPTIONS
+
+
+async def test_runs_added_together_are_added_all_or_none(runs: RunStore) -> None:
+    await runs.add(taken := a_run())
+    with pytest.raises(IntegrityError):
+        await runs.add_together([other := a_run(), taken])
+    assert await runs.get(other.id) is None
+
+
+async def test_the_next_attempt_waits_in_the_queue(runs: RunStore) -> None:
+    run = a_run(status=RunStatus.RUNNING, pid=7, pid_started=8, boot_id="b", returncode=1)
+    await runs.add(run)
+    again = replace(run, attempt=2, not_before=99.5, reason="exit code 1", returncode=1)
+    assert await runs.requeue(again)
+    stored = await runs.get(run.id)
+    assert stored == replace(
+        again, status=RunStatus.QUEUED, pid=None, pid_started=None, boot_id=None
+    )
+    assert not await runs.requeue(replace(again, attempt=3)), "it does not run"
+    assert await runs.mark_started(replace(again, pid=9, started_at=100.0))
+    stored = await runs.get(run.id)
+    assert stored is not None
+    assert (stored.pid, stored.reason, stored.not_before) == (9, None, None)
+
+
+async def test_what_is_to_be_stopped_is_not_tried_again(runs: RunStore) -> None:
+    run = a_run(status=RunStatus.RUNNING)
+    await runs.add(run)
+    await runs.request_stop(run.id, "enough")
+    assert not await runs.requeue(replace(run, attempt=2))
+    stored = await runs.get(run.id)
+    assert stored is not None
+    assert (stored.status, stored.attempt, stored.reason) == (RunStatus.RUNNING, 1, "enough")
+
+
+async def test_only_what_is_over_is_removed(runs: RunStore) -> None:
+    over = [a_run(status=RunStatus.COMPLETED) for _ in range(3)]
+    active = a_run(status=RunStatus.RUNNING)
+    await runs.add_together([*over, active])
+    removed = await runs.remove([*(run.id for run in over), active.id, "unknown"])
+    assert sorted(removed) == sorted(run.id for run in over)
+    assert await runs.page(RunFilter(), limit=9) == [active]
+    assert {t.run_id for t in await runs.transitions_after(0, 100)} == {active.id}
 
 
 async def test_the_latest_of_a_name_is_one_that_still_goes_on(runs: RunStore) -> None:
@@ -173,5 +257,5 @@ async def test_many_are_looked_up_at_once(runs: RunStore) -> None:
 async def test_a_run_changes_its_owner(runs: RunStore) -> None:
     run = a_run(owner="1:2")
     await runs.add(run)
-    await runs.adopt(run.id, "3:4")
+    await runs.adopt([run.id], "3:4")
     assert await runs.unfinished() == [replace(run, owner="3:4")]
