@@ -16,6 +16,10 @@ class Active:
     """A run this engine watches."""
 
     run: Run
+    turn: asyncio.Future[None] | None = None
+    """Done once a run that a client waits for has a slot; none when it got one at once."""
+    timer: asyncio.TimerHandle | None = None
+    """When the next attempt is due."""
     launched: bool = False
     """Handed to the spawn helper: from here on it can only be stopped by a signal."""
     attended: bool = False

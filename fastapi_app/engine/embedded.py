@@ -5,41 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
-import time
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from signal import Signals
 
 from fastapi_app.engine import outcome
 from fastapi_app.engine.active import Active
+from fastapi_app.engine.admission import Admission
+from fastapi_app.engine.attempts import Attempts
 from fastapi_app.engine.background import Background
-from fastapi_app.engine.elsewhere import (
-    final_trace,
-    set_when_over,
-    signal_elsewhere,
-    watch_adopted,
-    written_down,
-)
+from fastapi_app.engine.documents import Documents
+from fastapi_app.engine.elsewhere import set_when_over, signal_elsewhere, written_down
 from fastapi_app.engine.identity import is_alive, own_identity, owner_is_alive
-from fastapi_app.engine.launch import Scripts, launch_of
+from fastapi_app.engine.launch import Scripts
 from fastapi_app.engine.logs import LogFiles
-from fastapi_app.engine.process import (
-    AlreadyStartedError,
-    Spawned,
-    Spawner,
-    signal_group,
-    until_group_gone,
-)
-from fastapi_app.engine.traces import Trace, read_trace
-from fastapi_app.errors import QueueFullError, SpawnFailedError, StorageUnavailableError
-from fastapi_app.models import Run, RunStatus, Stream
+from fastapi_app.engine.process import AlreadyStartedError, Spawned, Spawner
+from fastapi_app.engine.queue import Queue
+from fastapi_app.engine.records import Records
+from fastapi_app.engine.stopping import StopOrder
+from fastapi_app.engine.traces import Trace
+from fastapi_app.errors import SpawnFailedError
+from fastapi_app.models import Group, Run, RunStatus
 from fastapi_app.storage.runs import RunStore
 
 log = logging.getLogger(__name__)
 
-RETRY_STORAGE = 0.5
-"""Seconds between attempts to write down how a run ended while the database does not answer."""
 CONCLUDE_WITHIN = 2.0
 """Seconds a client waits for the commit of an end that the engine will commit in any case."""
 START_WITHIN = 5.0
@@ -64,28 +53,53 @@ class EmbeddedEngine:
         self._spawner = spawner
         self._logs = logs
         self._scripts = scripts
-        self._slots = asyncio.Semaphore(max_running)
-        self._max_queued = max_queued
-        self._waiting = 0
-        self._grace = grace
         self._active: dict[str, Active] = {}
         self._background = Background()
+        self._records = Records(runs, logs)
+        self._attempts = Attempts(
+            spawner=spawner, logs=logs, scripts=scripts, background=self._background, grace=grace
+        )
+        self._documents = Documents(
+            records=self._records,
+            logs=logs,
+            background=self._background,
+            settle=self._settle,
+            stop=self._stop_step,
+        )
+        self.queue = Queue(max_running)
+        self._admission = Admission(
+            queue=self.queue,
+            most_waiting=max_queued,
+            runs=runs,
+            background=self._background,
+            active=self._active,
+            launch=self._launch,
+            skip=self._skip,
+        )
 
-    async def start(self) -> None:
+    async def start(self, groups: Iterable[Group] = ()) -> None:
         """Start the spawn helper and take up every run an earlier server left."""
+        self.queue.set_groups(groups)
         await self._spawner.start()
-        for run in await self._runs.unfinished():
-            if not owner_is_alive(run.owner):
-                self._background.start(self._recover(run))
+        found = [run for run in await self._runs.unfinished() if not owner_is_alive(run.owner)]
+        await self._runs.adopt([run.id for run in found], own_identity())
+        # Every one is known before the first can end: others may wait for it.
+        left = [self._watch(run.but(owner=own_identity())) for run in found]
+        for active in left:
+            if active.run.options.steps:
+                self._documents.watch(active, await self._runs.steps(active.run.id))
+        for active in left:
+            self._background.start(self._recover(active))
 
     async def aclose(self) -> None:
         """End what clients wait for, and stop watching: the rest goes on without the server.
 
         The next server finds it again.
         """
+        self._admission.close()
         attended = [a.run for a in self._active.values() if a.attended and a.launched]
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._grace + CONCLUDE_WITHIN):
+            async with asyncio.timeout(self._attempts.grace + CONCLUDE_WITHIN):
                 stopping = [self.stop(run, reason="the server ended") for run in attended]
                 await asyncio.gather(*stopping, return_exceptions=True)
         await self._background.aclose()
@@ -95,20 +109,39 @@ class EmbeddedEngine:
         """Accept a run: when this returns it is committed and will run, come what may.
 
         Raises:
+            GroupNotFoundError: there is no such group.
             QueueFullError: too many runs wait already.
         """
-        if self._waiting >= self._max_queued:
-            raise QueueFullError(self._waiting)
-        run = replace(run, owner=own_identity())
+        self._admission.require_room(run)
+        run = run.but(owner=own_identity())
         active = self._watch(run)
-        self._waiting += 1
+        self._admission.reserve(1)
         try:
             await self._runs.add(run)
         except BaseException:
-            self._waiting -= 1
             self._forget(active)
             raise
-        self._background.start(self._drive(active))
+        finally:
+            self._admission.reserve(-1)
+        self._admission.enter(active)
+        return run
+
+    async def submit_document(self, run: Run, steps: Sequence[Run]) -> Run:
+        """Accept a run and its steps, all or none; each starts when those it needs are over.
+
+        Raises:
+            GroupNotFoundError: a step names a group there is none of.
+            QueueFullError: too many runs wait already.
+        """
+        for step in steps:
+            self._admission.require_room(step, len(steps))
+        run, *steps = (each.but(owner=own_identity()) for each in (run, *steps))
+        await self._runs.add_together([run, *steps])
+        active = self._watch(run)
+        watched = [self._watch(step) for step in steps]
+        self._documents.watch(active, steps)
+        for each in watched:
+            self._admission.enter(each)
         return run
 
     async def attend(self, run: Run, on_start: Callable[[Run], None] | None = None) -> Run:
@@ -117,36 +150,45 @@ class EmbeddedEngine:
         `on_start` is called as soon as the child runs. Others see the run while it runs; it is
         committed when this returns. A command the operating system refuses to start comes back
         as failed, with the reason and the return code a shell would give.
+
+        Raises:
+            GroupNotFoundError, QueueFullError: as `submit`.
         """
         active = self._watch(run)
         active.attended = True
         try:
-            async with self._slots:
+            await self._admission.slot(active)
+            try:
                 return await self._attend(active, on_start)
+            finally:
+                self._admission.release(run)
         finally:
             # Once launched, whoever settles the run forgets it.
             if not active.launched:
                 self._forget(active)
 
     async def stop(
-        self, run: Run, *, kill: bool = False, reason: str | None = None
-    ) -> tuple[Run, signal.Signals | None]:
+        self, run: Run, order: StopOrder | None = None, *, reason: str | None = None
+    ) -> tuple[Run, Signals | None]:
         """Stop a run, whoever started it; returns it once it is over, and what ended it.
 
-        SIGTERM to the whole group first, SIGKILL after the grace period; SIGKILL at once with
-        `kill`. The signal is `None` when the run was over already or had not started yet.
+        The signals of the order go to the whole group; without one SIGTERM, and SIGKILL after the
+        grace period. The signal is `None` when the run was over already or had not started yet.
         """
         if run.status.final:
             return run, None
+        order = order or StopOrder.of(self._attempts.grace)
         await self._runs.request_stop(run.id, reason)
         active = self._active.get(run.id)
         if active is None:
-            return await self._stop_elsewhere(run, kill=kill)
+            return await self._stop_elsewhere(run, order)
         already, active.stopping = active.stopping, True
-        if not active.launched:
-            await self._settle(active, replace(active.run, status=RunStatus.CANCELLED))
-        elif kill or not already:
-            await self._terminate(active, kill=kill)
+        if run.id in self._documents:
+            await self._documents.stop_steps(run.id)
+        elif not active.launched:
+            await self._settle(active, active.run.but(status=RunStatus.CANCELLED))
+        elif len(order.signals) == 1 or not already:
+            self._attempts.stop(active, order)
         await active.over.wait()
         return await self._runs.get(run.id) or active.run, active.signalled
 
@@ -172,56 +214,72 @@ class EmbeddedEngine:
             self._background.start(set_when_over(self._runs, run, event))
         return event
 
+    def abandon(self, run: Run) -> None:
+        """Stop a run that nobody waits for any more, in the background."""
+        self._background.start(self.stop(run, reason="the client left"))
+
+    def change_group(self, group: Group) -> None:
+        """Let a group's slots and pause hold from now on; what runs already goes on."""
+        self.queue.set_groups([group])
+        self._admission.dispatch()
+
+    def stop_order(
+        self, *, interrupt: bool = False, kill: bool = False, grace: float | None = None
+    ) -> StopOrder:
+        """How to stop a run; the grace period is the setting's without one."""
+        seconds = self._attempts.grace if grace is None else grace
+        return StopOrder.of(seconds, interrupt=interrupt, kill=kill)
+
     def _watch(self, run: Run) -> Active:
-        active = self._active[run.id] = Active(run)
+        active = self._active[run.id] = Active(run, stopping=run.stop_requested)
         return active
 
     def _forget(self, active: Active) -> None:
-        self._active.pop(active.run.id, None)
-        if active.run.command_id is not None:
-            self._scripts.remove(active.run.id)
+        run = active.run
+        self._active.pop(run.id, None)
+        self._documents.forget(run.id)
+        self._admission.leave(active)
+        if run.command_id is not None:
+            self._scripts.remove(run.id)
         active.started.set()
         active.over.set()
+        if run.status.final:
+            self._admission.ended(run)
+            self._documents.step_ended(run)
+
+    def _launch(self, active: Active) -> None:
+        self._background.start(self._drive(active))
 
     async def _drive(self, active: Active) -> None:
-        """Take an accepted run, which counts as waiting, from the queue to its end."""
+        """Take an accepted run from its slot to the end of this attempt."""
         try:
-            await self._slots.acquire()
-        finally:
-            self._waiting -= 1
-        try:
-            if active.stopping:
-                return
-            active.launched = True
-            await self._run_launched(active)
+            if not active.stopping:
+                await self._run_launched(active)
         except SpawnFailedError as error:
             self._logs.complain(active.run.id, error.detail)
             await self._settle(active, outcome.refused(active.run, error))
         except AlreadyStartedError:
-            await self._recover_started(active, read_trace(self._logs.state(active.run.id)))
+            await self._take_up(active, self._attempts.trace(active.run))
         finally:
-            self._slots.release()
+            self._admission.release(active.run)
 
     async def _run_launched(self, active: Active) -> None:
-        launch = launch_of(active.run, self._logs, self._scripts, durable=True)
-        # The helper starts the child whether or not this task goes on.
-        active.spawned = await asyncio.shield(self._spawner.spawn(active.run.id, launch))
+        active.spawned = await asyncio.shield(self._attempts.spawn(active, durable=True))
         active.run = outcome.started(active.run, active.spawned)
-        marking = asyncio.ensure_future(self._persist(self._runs.mark_started, active.run))
+        marking = asyncio.ensure_future(self._records.started(active.run))
         marking.add_done_callback(lambda _: active.started.set())
+        self._documents.step_started(active.run)
         if active.stopping:  # asked to stop while the child was being started
-            self._background.start(self._terminate(active, kill=False))
-        ended = await self._until_over(active)
+            self._attempts.stop(active)
+        ended = await self._attempts.until_over(active)
         await marking
-        await self._settle(active, ended)
+        await self._end_attempt(active, ended)
 
     async def _attend(self, active: Active, on_start: Callable[[Run], None] | None) -> Run:
         try:
-            launch = launch_of(active.run, self._logs, self._scripts, durable=False)
+            spawning = self._attempts.spawn(active, durable=False)
         except SpawnFailedError as error:
             return await self._record_refusal(active, error)
-        active.launched = True
-        spawning = self._spawner.spawn(active.run.id, launch)
         try:
             active.spawned = await asyncio.shield(spawning)
             active.run = outcome.started(active.run, active.spawned)
@@ -231,7 +289,7 @@ class EmbeddedEngine:
                 self._runs.hasten(active.added)
                 await asyncio.wait({active.added.done}, timeout=CONCLUDE_WITHIN)
                 on_start(active.run)
-            ended = await self._until_over(active)
+            ended = await self._attempts.until_over(active)
         except asyncio.CancelledError:
             self._background.start(self._abandon(active, spawning))
             raise
@@ -248,21 +306,12 @@ class EmbeddedEngine:
                 return await asyncio.shield(committing)
         except TimeoutError:
             log.warning("run %s: its end is not committed yet", ended.id)
-            return self._final(active, ended)
+            return self._records.final(active, ended)
 
     async def _commit_end(self, active: Active, ended: Run) -> Run:
-        final, added = self._final(active, ended), active.added
-        if added is None:
-            raise AssertionError("only a run that was added can end")
-        try:
-            stored = await self._runs.conclude(added, final)
-        except StorageUnavailableError:
-            missing = added.done.exception() is not None
-            await self._persist(self._runs.add if missing else self._runs.finish, final)
-            stored = final
-        active.run = stored
+        active.run = await self._records.concluded(active, ended)
         self._forget(active)
-        return stored
+        return active.run
 
     async def _record_refusal(self, active: Active, error: SpawnFailedError) -> Run:
         active.run = outcome.refused(active.run, error)
@@ -281,113 +330,81 @@ class EmbeddedEngine:
         if active.added is None:
             active.run = outcome.started(active.run, active.spawned)
             active.added = self._runs.add_running(active.run)
-        self._background.start(self._terminate(active, kill=False))
-        ended = await self._until_over(active)
-        await self._commit_end(active, replace(ended, reason="the client left"))
+        self._attempts.stop(active)
+        ended = await self._attempts.until_over(active)
+        await self._commit_end(active, ended.but(reason="the client left"))
 
-    async def _until_over(self, active: Active) -> Run:
-        """Wait for the end of a child of ours, at most for the run's time-out."""
-        run, spawned = active.run, active.spawned
-        if spawned is None:
-            raise AssertionError("only a started run can be waited for")
-        timed_out = False
-        try:
-            async with asyncio.timeout(run.timeout):
-                code = await asyncio.shield(spawned.exited)
-        except TimeoutError:
-            timed_out = True
-            self._spawner.signal(run.id, signal.SIGKILL)
-            code = await asyncio.shield(spawned.exited)
-        if code is None:  # the helper died; the child may live
-            await watch_adopted(run)
-        if active.stopping or timed_out:
-            await until_group_gone(active.run.pid or 0, active.kill_at)
-        return outcome.ended(run, code, time.monotonic() - spawned.asked_at, timed_out=timed_out)
-
-    async def _settle(self, active: Active, ended: Run) -> Run:
-        """Commit the end of a run; whoever commits first decides."""
-        stored: Run = await self._persist(self._runs.finish, self._final(active, ended))
-        active.run = stored
-        self._forget(active)
-        return stored
-
-    def _final(self, active: Active, ended: Run) -> Run:
-        """The ended run as it is committed, with how much it has printed."""
-        return replace(
-            ended,
-            status=RunStatus.CANCELLED if active.stopping else ended.status,
-            stop_requested=active.stopping,
-            finished_at=ended.finished_at or time.time(),
-            stdout_bytes=self._logs.size(ended.id, Stream.STDOUT),
-            stderr_bytes=self._logs.size(ended.id, Stream.STDERR),
-        )
-
-    async def _persist(self, write: Callable[[Run], Any], run: Run) -> Any:  # noqa: ANN401
-        """Write until the database takes it: what happened to a run must not get lost."""
-        while True:
-            try:
-                return await write(run)
-            except StorageUnavailableError as error:
-                log.warning("run %s: %s; trying again", run.id, error.detail)
-                await asyncio.sleep(RETRY_STORAGE)
-
-    async def _terminate(self, active: Active, *, kill: bool) -> None:
-        """SIGTERM, and SIGKILL when the grace period is over."""
-        active.kill_at = time.monotonic() + (0 if kill else self._grace)
-        if not kill:
-            self._signal(active, signal.SIGTERM)
-            try:
-                async with asyncio.timeout(self._grace):
-                    await active.over.wait()
-            except TimeoutError:
-                kill = True
-        if kill and not active.over.is_set():
-            self._signal(active, signal.SIGKILL)
-
-    def _signal(self, active: Active, number: signal.Signals) -> None:
-        run = active.run
-        if active.spawned is not None and not active.spawned.exited.done():
-            self._spawner.signal(run.id, number)
-        elif not signal_group(run.pid, run.pid_started, run.boot_id, number):
+    async def _end_attempt(self, active: Active, ended: Run) -> None:
+        """Let the run wait for its next attempt, or settle it."""
+        again = None if active.stopping else outcome.next_attempt(active.run, ended)
+        if again is None or not await self._records.requeued(again):
+            await self._settle(active, ended)
             return
-        active.signalled = number
+        active.run, active.spawned, active.launched = again, None, False
+        if active.stopping:  # asked to stop just now, and thought to be on its way
+            await self._settle(active, again.but(status=RunStatus.CANCELLED))
+        else:
+            self._admission.enter(active)
 
-    async def _stop_elsewhere(self, run: Run, *, kill: bool) -> tuple[Run, signal.Signals | None]:
+    async def _settle(self, active: Active, ended: Run) -> None:
+        """Commit the end of a run; whoever commits first decides."""
+        active.run = await self._records.ended(active, ended)
+        self._forget(active)
+
+    def _skip(self, active: Active, reason: str) -> None:
+        skipped = active.run.but(status=RunStatus.CANCELLED, reason=reason)
+        self._background.start(self._settle(active, skipped))
+
+    async def _stop_elsewhere(self, run: Run, order: StopOrder) -> tuple[Run, Signals | None]:
         """Stop a run that another server watches."""
-        used = await signal_elsewhere(run, grace=0 if kill else self._grace)
+        used = await signal_elsewhere(run, grace=order.kill_after)
         # Its watcher saw the exit code; only when it does not write it down do we.
         if owner_is_alive(run.owner) and (stored := await written_down(self._runs, run)):
             return stored, used
-        ended = replace(run, status=RunStatus.CANCELLED, returncode=-int(used) if used else None)
-        return await self._settle(Active(ended, stopping=True), ended), used
+        ended = run.but(status=RunStatus.CANCELLED, returncode=-int(used) if used else None)
+        active = Active(ended, stopping=True)
+        await self._settle(active, ended)
+        return active.run, used
 
-    async def _recover(self, run: Run) -> None:
+    async def _stop_step(self, run_id: str) -> None:
+        if (active := self._active.get(run_id)) is None:
+            return
+        if not active.launched:  # others ending must not let it start meanwhile
+            active.stopping = True
+        await self.stop(active.run)
+
+    async def _recover(self, active: Active) -> None:
         """Find out what became of a run whose server is gone, and take it from there."""
-        active = self._watch(run)
-        trace = read_trace(self._logs.state(run.id))
+        run = active.run
+        if run.options.steps:
+            if active.stopping:
+                await self._documents.stop_steps(run.id)
+            return
+        trace = self._attempts.trace(run)
         if run.status is not RunStatus.QUEUED or trace is not None:
-            await self._recover_started(active, trace)
-        elif run.stop_requested:
-            await self._settle(active, replace(run, status=RunStatus.CANCELLED))
+            self.queue.occupy(run.group)
+            try:
+                await self._take_up(active, trace)
+            finally:
+                self._admission.release(run)
+        elif active.stopping:
+            await self._settle(active, run.but(status=RunStatus.CANCELLED))
         else:
-            active.run = replace(run, owner=own_identity())
-            await self._runs.adopt(run.id, own_identity())
-            self._waiting += 1
-            await self._drive(active)
+            self._admission.enter(active)
 
-    async def _recover_started(self, active: Active, trace: Trace | None) -> None:
+    async def _take_up(self, active: Active, trace: Trace | None) -> None:
+        """Watch an attempt that an earlier server started, or find out how it ended."""
         run = active.run
         active.launched = True
-        active.stopping = run.stop_requested
-        if run.pid is None and trace is not None and trace.pid is not None:
-            run = active.run = outcome.found_started(run, trace)
-            await self._persist(self._runs.mark_started, run)
-        if is_alive(run.pid, run.pid_started, run.boot_id):
-            await self._runs.adopt(run.id, own_identity())
-            run = active.run = replace(run, owner=own_identity())
-            log.info("run %s still runs as pid %s; watching it again", run.id, run.pid)
-            active.started.set()
-            await watch_adopted(run)
-            if active.stopping:
-                await until_group_gone(active.run.pid or 0, active.kill_at)
-        await self._settle(active, outcome.from_trace(run, await final_trace(self._logs, run)))
+        if run.status is RunStatus.QUEUED and outcome.came_to_run(trace):
+            run = active.run = outcome.found_started(run, trace or Trace())
+            await self._records.started(run)
+        if not is_alive(run.pid, run.pid_started, run.boot_id):
+            await self._end_attempt(active, await self._attempts.as_traced(run))
+            return
+        log.info("run %s still runs as pid %s; watching it again", run.id, run.pid)
+        active.started.set()
+        self._documents.step_started(run)
+        if active.stopping:
+            self._attempts.stop(active)
+        await self._end_attempt(active, await self._attempts.until_adopted_over(active))

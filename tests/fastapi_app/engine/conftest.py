@@ -54,6 +54,10 @@ class Bench:
         assert found is not None
         return found
 
+    async def disown(self) -> None:
+        """Leave every run to the next engine, as a server does that ends."""
+        await self.runs.adopt([run.id for run in await self.runs.unfinished()], "1:1")
+
     def printed(self, run: Run, stream: Stream = Stream.STDOUT) -> str:
         """What the run has written."""
         return self.logs.head(run.id, stream, 1_000_000).decode()

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 
 import pytest
 
+from fastapi_app.engine.stopping import StopOrder
 from fastapi_app.models import Run, RunStatus
 from tests.fastapi_app.engine.conftest import Bench, background, gone
 
 POLITE = "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.05; done"
 STUBBORN = "trap 'echo asked' TERM; echo ready; while :; do sleep 0.05; done"
+
+KILL = StopOrder.of(0.3, kill=True)
+INTERRUPT = StopOrder.of(0.3, interrupt=True)
 
 
 async def running(bench: Bench, command: str) -> Run:
@@ -42,10 +47,39 @@ async def test_what_ignores_sigterm_is_killed_after_the_grace(bench: Bench) -> N
 
 async def test_kill_does_not_ask(bench: Bench) -> None:
     run = await running(bench, STUBBORN)
-    stopped, used = await bench.engine.stop(run, kill=True, reason="killed")
+    stopped, used = await bench.engine.stop(run, KILL, reason="killed")
     assert used is signal.SIGKILL
     assert (stopped.reason, stopped.returncode) == ("killed", -9)
     assert bench.printed(run) == "ready\n"
+
+
+async def test_an_interrupt_comes_before_the_others_when_asked_for(bench: Bench) -> None:
+    run = await running(bench, "trap 'exit 5' INT; echo ready; while :; do sleep 0.05; done")
+    stopped, used = await bench.engine.stop(run, INTERRUPT)
+    assert (used, stopped.returncode) == (signal.SIGINT, 5)
+    run = await running(bench, "trap '' INT; echo ready; while :; do sleep 0.05; done")
+    stopped, used = await bench.engine.stop(run, INTERRUPT)
+    assert (used, stopped.returncode) == (signal.SIGTERM, -15)
+    run = await running(bench, "trap '' INT TERM; echo ready; while :; do sleep 0.05; done")
+    stopped, used = await bench.engine.stop(run, INTERRUPT)
+    assert (used, stopped.returncode) == (signal.SIGKILL, -9)
+
+
+async def test_what_left_the_session_is_found(bench: Bench) -> None:
+    run = await running(
+        bench, "setsid sh -c \"trap '' TERM; echo \\$\\$; while :; do sleep 0.05; done\" & wait"
+    )
+    stray = int(bench.printed(run))
+    stopped, used = await bench.engine.stop(run)
+    assert (stopped.status, used) == (RunStatus.CANCELLED, signal.SIGTERM)
+    await gone(stray)
+
+
+async def test_a_run_that_is_over_leaves_its_daemons_alone(bench: Bench) -> None:
+    ended = await bench.finished("sleep 60 & echo $!")
+    left = int(bench.printed(ended))
+    os.kill(left, signal.SIGKILL)  # fails when it is gone
+    assert ended.status is RunStatus.COMPLETED
 
 
 async def test_two_who_stop_at_once_get_the_same_answer(bench: Bench) -> None:
@@ -62,7 +96,7 @@ async def test_a_kill_does_not_wait_for_a_stop_under_way(bench: Bench) -> None:
     async with asyncio.timeout(5):
         while "asked" not in bench.printed(run):
             await asyncio.sleep(0.005)
-        await bench.engine.stop(run, kill=True)
+        await bench.engine.stop(run, KILL)
         await stopping
 
 

@@ -1,0 +1,176 @@
+"""Runs of whole documents: they have no process of their own, and end with their last step."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastapi_app.engine.active import Active
+from fastapi_app.engine.background import Background
+from fastapi_app.engine.logs import LogFiles
+from fastapi_app.engine.records import Records
+from fastapi_app.models import Run, RunStatus, Stream
+
+SKIPPED = "skipped"
+"""How the reason of a step begins that was not to run as the others ended."""
+_FAILED = {RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.LOST}
+
+
+@dataclass(slots=True, eq=False)
+class Document:
+    """A run made of steps, and how they stand."""
+
+    active: Active
+    pending: set[str]
+    ended: list[Run] = field(default_factory=list)
+    marking: asyncio.Task[bool] | None = None
+    timed_out: bool = False
+
+    @property
+    def run(self) -> Run:
+        return self.active.run
+
+    @classmethod
+    def of(cls, active: Active, steps: Sequence[Run]) -> Document:
+        """The document with its steps as they are stored."""
+        document = cls(active, {step.id for step in steps})
+        for step in steps:
+            if step.status.final:
+                document.take(step)
+        return document
+
+    def take(self, step: Run) -> bool:
+        """Take the end of a step into account; true when it was the last to end."""
+        if step.id not in self.pending:
+            return False
+        self.pending.discard(step.id)
+        self.ended.append(step)
+        return not self.pending
+
+    def outcome(self) -> Run:
+        """The run as its steps ended."""
+        status, reason, code = RunStatus.COMPLETED, None, 0
+        if failed := [step for step in self.ended if step.status in _FAILED]:
+            status, reason = RunStatus.FAILED, how(failed[0])
+            code = failed[0].returncode or 1
+        elif cancelled := [step for step in self.ended if _was_cancelled(step)]:
+            status, reason = RunStatus.CANCELLED, how(cancelled[0])
+        if self.timed_out:
+            status, reason = RunStatus.TIMED_OUT, f"timed out after {self.run.timeout:g} seconds"
+        return self.run.but(
+            status=status,
+            reason=reason,
+            returncode=None if status is RunStatus.CANCELLED else code,
+            finished_at=time.time(),
+        )
+
+
+class Documents:
+    """The documents that go on. `settle` commits an end, `stop` stops one step."""
+
+    def __init__(
+        self,
+        *,
+        records: Records,
+        logs: LogFiles,
+        background: Background,
+        settle: Callable[[Active, Run], Coroutine[Any, Any, None]],
+        stop: Callable[[str], Awaitable[object]],
+    ) -> None:
+        self._records = records
+        self._logs = logs
+        self._background = background
+        self._settle = settle
+        self._stop = stop
+        self._open: dict[str, Document] = {}
+
+    def __contains__(self, run_id: str) -> bool:
+        return run_id in self._open
+
+    def watch(self, active: Active, steps: Sequence[Run]) -> None:
+        """Take up a document, new or left by an earlier server."""
+        document = self._open[active.run.id] = Document.of(active, steps)
+        if not document.pending:
+            self._background.start(self._end(document))
+        elif active.run.status is RunStatus.RUNNING:
+            self._limit(document)
+
+    def forget(self, run_id: str) -> None:
+        """Watch it no more."""
+        self._open.pop(run_id, None)
+
+    def step_started(self, step: Run) -> None:
+        """Take into account that a step runs: with the first one the document does."""
+        document = self._open.get(step.parent_id or "")
+        if document is None:
+            return
+        self._note(document, f"step {step.name} running")
+        if document.run.status is RunStatus.QUEUED:
+            self._start(document, step.started_at or time.time())
+
+    def step_ended(self, step: Run) -> None:
+        """Take the end of a step into account: with the last one the document ends."""
+        document = self._open.get(step.parent_id or "")
+        if document is None:
+            return
+        self._note(document, how(step))
+        if document.take(step):
+            self._background.start(self._end(document))
+
+    async def stop_steps(self, run_id: str) -> None:
+        """Stop every step that is not over."""
+        document = self._open[run_id]
+        await asyncio.gather(*(self._stop(step) for step in list(document.pending)))
+
+    def _start(self, document: Document, at: float) -> None:
+        active = document.active
+        active.run = run = active.run.but(status=RunStatus.RUNNING, started_at=at)
+        document.marking = self._background.start(self._records.started(run))
+        document.marking.add_done_callback(lambda _: active.started.set())
+        self._limit(document)
+
+    def _limit(self, document: Document) -> None:
+        if document.run.timeout is not None:
+            self._background.start(self._end_in_time(document, document.run.timeout))
+
+    async def _end_in_time(self, document: Document, timeout: float) -> None:
+        spent = time.time() - (document.run.started_at or time.time())
+        try:
+            # The wall clock may have jumped since an earlier server started it.
+            async with asyncio.timeout(min(timeout, max(0.0, timeout - spent))):
+                await document.active.over.wait()
+        except TimeoutError:
+            document.timed_out = True
+            await self.stop_steps(document.run.id)
+
+    async def _end(self, document: Document) -> None:
+        ended = document.outcome()
+        if document.run.status is RunStatus.QUEUED and ended.status is not RunStatus.CANCELLED:
+            self._start(document, document.run.created_at)
+        if document.marking is not None:
+            await document.marking
+        await self._settle(document.active, ended)
+
+    def _note(self, document: Document, line: str) -> None:
+        """Say in the document's own log how its steps go."""
+        path = Path(self._logs.path(document.run.id, Stream.STDOUT))
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+
+def how(step: Run) -> str:
+    """How a step ended, for people."""
+    said = f"step {step.name} {str(step.status).replace('_', ' ')}"
+    if step.reason:
+        return f"{said}: {step.reason}"
+    if step.status is RunStatus.FAILED:
+        return f"{said} with exit code {step.returncode}"
+    return said
+
+
+def _was_cancelled(step: Run) -> bool:
+    return step.status is RunStatus.CANCELLED and not (step.reason or "").startswith(SKIPPED)
