@@ -7,7 +7,7 @@ from typing import Any
 from compat.legacy_json import Reply, reply, reply_in_pieces
 from fastapi_app.models import Command, ProcessUsage, Run, RunStatus, Snapshot, Stream
 from fastapi_app.services.processes import KILLED, ManagedProcess
-from fastapi_app.services.workflows import WorkflowService
+from fastapi_app.services.runs import RunService
 from legacy_flask.views import moment
 
 VERSION = "1.0.0"
@@ -44,7 +44,7 @@ def status(now: Snapshot, uptime: float, config: dict[str, object]) -> Reply:
     )
 
 
-def outcome(run: Run, timeout: float, workflows: WorkflowService) -> Reply:
+def outcome(run: Run, timeout: float, runs: RunService) -> Reply:
     """`POST /execute`: how the command ended. `timeout` as the request or the settings gave it."""
     success = run.status is RunStatus.COMPLETED
     fields: dict[str, object] = {
@@ -57,25 +57,25 @@ def outcome(run: Run, timeout: float, workflows: WorkflowService) -> Reply:
         fields["error"] = f"Command timed out after {timeout} seconds"
     elif run.pid is None:
         fields["error"] = run.reason
-    return with_output(fields, run, workflows, stdout="output", stderr="error")
+    return with_output(fields, run, runs, stdout="output", stderr="error")
 
 
 def with_output(
-    fields: dict[str, object], run: Run, workflows: WorkflowService, *, stdout: str, stderr: str
+    fields: dict[str, object], run: Run, runs: RunService, *, stdout: str, stderr: str
 ) -> Reply:
     """An object with what a run printed, under these keys unless they are set already."""
     if max(run.stdout_bytes, run.stderr_bytes) <= INLINE:
-        output = workflows.output(run, INLINE)
+        output = runs.output(run, INLINE)
         texts = {
-            stdout: output.stdout.decode("utf-8", "replace"),
-            stderr: output.stderr.decode("utf-8", "replace"),
+            stdout: output.stdout,
+            stderr: output.stderr,
         }
         return reply(**{**texts, **fields})
     streams = {stdout: Stream.STDOUT, stderr: Stream.STDERR}
     return reply_in_pieces(
         fields,
         {
-            key: workflows.output_pieces(run, stream)
+            key: runs.output_pieces(run, stream)
             for key, stream in streams.items()
             if key not in fields
         },

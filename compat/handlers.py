@@ -16,7 +16,7 @@ from fastapi_app.errors import (
     RunNotFoundError,
 )
 from fastapi_app.leaving import unless_client_leaves
-from fastapi_app.models import Command, Process, Stream
+from fastapi_app.models import Command, Process, RunRequest, Stream
 from fastapi_app.services.processes import ManagedProcess
 from legacy_flask import inputs
 from legacy_flask.views import moment
@@ -74,13 +74,13 @@ async def execute(call: Call) -> Reply:
     limit = call.settings.command_timeout if timeout is None else timeout
     workflows = call.services.workflows
     if reference is None:
-        running = workflows.execute(text or "", timeout=limit)
+        running = workflows.execute(text or "", RunRequest(timeout=limit))
     else:
         running = workflows.execute_stored(
             await _active_command(call, *reference), args, timeout=limit
         )
     run = await unless_client_leaves(call.receive, running)
-    return adapters.outcome(run, limit, workflows)
+    return adapters.outcome(run, limit, call.services.runs)
 
 
 async def list_commands(call: Call) -> Reply:
@@ -107,7 +107,7 @@ async def start_workflow(call: Call) -> Reply:
     if not inputs.is_storable(name):
         raise unknown
     try:
-        run = await call.services.workflows.start(name, args, env)
+        run = await call.services.workflows.start(name, args, RunRequest(env=env))
     except (CommandNotFoundError, CommandInactiveError):
         raise unknown from None
     run = await call.services.workflows.until_started(run)
@@ -123,11 +123,11 @@ async def stop_workflow(call: Call) -> Reply:
     wanted = run_id or name
     if wanted is None:
         raise RefusedError(400, "id or name required")
-    workflows = call.services.workflows
+    runs = call.services.runs
     try:
         if not inputs.is_storable(wanted):
             raise RunNotFoundError(wanted)
-        run = await (workflows.stop_workflow(wanted) if run_id else workflows.stop_named(wanted))
+        run = await (runs.stop_workflow(wanted) if run_id else runs.stop_named(wanted))
     except RunNotFoundError:
         raise RefusedError(404, NO_WORKFLOW) from None
     return reply(id=run.id, name=run.name, status=adapters.workflow_status(run.status))
@@ -178,9 +178,7 @@ async def run_process(call: Call) -> Reply:
         "status": adapters.process_status(ManagedProcess(process, run)),
         "exit_code": run.returncode,
     }
-    return adapters.with_output(
-        fields, run, call.services.workflows, stdout="stdout", stderr="stderr"
-    )
+    return adapters.with_output(fields, run, call.services.runs, stdout="stdout", stderr="stderr")
 
 
 async def show_process(call: Call) -> Reply:

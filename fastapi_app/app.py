@@ -13,16 +13,16 @@ from fastapi_app import __version__, problems
 from fastapi_app.factory import open_services
 from fastapi_app.leaving import ClientLeftError
 from fastapi_app.middleware.body_limit import BodyLimit
-from fastapi_app.routers import commands, daemon, health, live, workflows
+from fastapi_app.routers import commands, daemon, groups, health, live, runs, streams, workflows
+from fastapi_app.schemas.events import ProgressEvent, RunEvent, StatusEvent
 from fastapi_app.schemas.problems import Problem
-from fastapi_app.schemas.workflows import RunEvent
 from fastapi_app.settings import Settings
 
 DESCRIPTION = """Runs commands and stored workflows, now or in the background, and shows them live.
 
 Live logs are at `WS /ws/workflows/{id}/logs` (`offset` goes on from there). Errors are RFC 9457
 problem details."""
-EXTRA_SCHEMAS = (Problem, RunEvent)
+EXTRA_SCHEMAS = (Problem, RunEvent, StatusEvent, ProgressEvent)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -46,7 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     problems.install(app)
     app.add_exception_handler(ClientLeftError, _answer_nobody)
-    for router in (workflows, commands, daemon, health, live):
+    for router in (streams, workflows, runs, groups, commands, daemon, health, live):
         app.include_router(router.router)
     _document_events(app)
     return app

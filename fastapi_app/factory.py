@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -10,18 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi_app import __version__
+from fastapi_app.engine.broadcast import Hub
 from fastapi_app.engine.embedded import EmbeddedEngine
 from fastapi_app.engine.launch import Scripts
 from fastapi_app.engine.logs import LogFiles
 from fastapi_app.engine.process import Spawner
+from fastapi_app.engine.retention import Janitor, Limits
 from fastapi_app.errors import StartupError
 from fastapi_app.services.commands import CommandService
 from fastapi_app.services.daemon import DaemonService
+from fastapi_app.services.groups import GroupService
+from fastapi_app.services.live import LiveService
 from fastapi_app.services.processes import ProcessService
+from fastapi_app.services.runs import RunService
+from fastapi_app.services.upkeep import Upkeep
 from fastapi_app.services.workflows import WorkflowService
 from fastapi_app.settings import Settings
 from fastapi_app.storage.commands import CommandStore
 from fastapi_app.storage.database import Database, open_database
+from fastapi_app.storage.groups import GroupStore
 from fastapi_app.storage.processes import ProcessStore
 from fastapi_app.storage.runs import RunStore
 from fastapi_app.storage.state import StateStore
@@ -33,6 +41,9 @@ class Services:
 
     settings: Settings
     workflows: WorkflowService
+    runs: RunService
+    live: LiveService
+    groups: GroupService
     commands: CommandService
     processes: ProcessService
     daemon: DaemonService
@@ -57,9 +68,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
 @asynccontextmanager
 async def _wired(settings: Settings, database: Database) -> AsyncIterator[Services]:
-    runs, commands = RunStore(database), CommandStore(database)
+    runs, commands, groups = RunStore(database), CommandStore(database), GroupStore(database)
     state = StateStore(database)
-    logs, scripts = LogFiles(settings.logs_dir), Scripts(settings.work_dir)
+    logs = LogFiles(settings.logs_dir, settings.max_log_bytes)
+    scripts = Scripts(settings.work_dir)
     engine = EmbeddedEngine(
         runs=runs,
         spawner=Spawner(settings.logs_dir / "spawner.log"),
@@ -72,8 +84,15 @@ async def _wired(settings: Settings, database: Database) -> AsyncIterator[Servic
     daemon = DaemonService(
         state, version=__version__, home=str(settings.home), database=database.url
     )
+    hub = Hub(
+        runs.transitions_after,
+        runs.last_seq,
+        database.peek.version if database.peek is not None else None,
+    )
+    database.on_commit = hub.wake
     await daemon.start()
-    await engine.start()
+    await engine.start(await groups.all())
+    upkeep = asyncio.create_task(Upkeep(_janitor(settings), runs).run())
     try:
         yield Services(
             settings=settings,
@@ -82,10 +101,12 @@ async def _wired(settings: Settings, database: Database) -> AsyncIterator[Servic
                 runs=runs,
                 commands=commands,
                 state=state,
-                logs=logs,
                 scripts=scripts,
                 default_timeout=settings.command_timeout,
             ),
+            runs=RunService(engine=engine, runs=runs, logs=logs),
+            live=LiveService(hub=hub, runs=runs, logs=logs, over=engine.over),
+            groups=GroupService(engine=engine, groups=groups, runs=runs),
             commands=CommandService(commands),
             processes=ProcessService(
                 engine=engine, processes=ProcessStore(database), runs=runs, logs=logs
@@ -94,7 +115,22 @@ async def _wired(settings: Settings, database: Database) -> AsyncIterator[Servic
             database=database,
         )
     finally:
+        upkeep.cancel()
+        await asyncio.gather(upkeep, return_exceptions=True)
+        await hub.aclose()
         await engine.aclose()
+
+
+def _janitor(settings: Settings) -> Janitor:
+    return Janitor(
+        settings.logs_dir,
+        Limits(
+            compress_after=settings.log_compress_after or None,
+            max_age=settings.log_retention or None,
+            max_runs=settings.log_retention_runs or None,
+            max_bytes=settings.log_retention_bytes or None,
+        ),
+    )
 
 
 @contextmanager

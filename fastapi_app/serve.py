@@ -134,6 +134,8 @@ class Server(uvicorn.Server):
                 app,
                 http=TolerantHttp,
                 ws="websockets-sansio",
+                # What many follow is encoded once for all of them.
+                ws_per_message_deflate=False,
                 lifespan="off",
                 log_config=None,
                 log_level="warning",

@@ -58,6 +58,24 @@ class Settings(BaseSettings):
     stop_grace: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(
         5.0, description="Seconds between SIGTERM and SIGKILL"
     )
+    max_log_bytes: Annotated[int, Field(ge=1024)] = Field(
+        2 * 1024**3, description="Bytes of each stream of a run that are kept; the rest is cut"
+    )
+    log_compress_after: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        86_400, description="Seconds after which the log of an ended run is compressed; 0: never"
+    )
+    log_retention: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        30 * 86_400, description="Seconds the logs of ended runs are kept; 0: without end"
+    )
+    log_retention_runs: Annotated[int, Field(ge=0)] = Field(
+        1_000_000, description="Ended runs whose logs are kept, the latest; 0: all"
+    )
+    log_retention_bytes: Annotated[int, Field(ge=0)] = Field(
+        20 * 1024**3, description="Bytes all logs may have before the oldest go; 0: any"
+    )
+    send_timeout: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = Field(
+        20.0, description="Seconds a live reader may take nothing before it is dropped"
+    )
     max_body_bytes: Annotated[int, Field(ge=1024)] = Field(
         16 * 1024 * 1024, description="Largest request body, in bytes"
     )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Depends, Query
 
 from fastapi_app.errors import InvalidRunError
-from fastapi_app.models import Stream
+from fastapi_app.models import RunFilter, RunKind, RunStatus, Stream
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many items")]
+_MOMENT = "Unix seconds or ISO 8601"
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
 
 
@@ -45,4 +48,54 @@ def log_position(
     return LogPosition((Stream(stream),), {Stream(stream): int(first)})
 
 
+Statuses = Annotated[list[RunStatus], Query(description="May be repeated")]
+Kinds = Annotated[list[RunKind], Query(description="Neither steps nor processes without it")]
+DEFAULT_KINDS = (RunKind.EXECUTE, RunKind.WORKFLOW)
+
+
+def run_filter(
+    status: Annotated[list[RunStatus], Query(description="May be repeated")] = [],  # noqa: B006
+    kind: Annotated[
+        list[RunKind], Query(description="Neither steps nor processes without it")
+    ] = [],  # noqa: B006
+    name: Annotated[str | None, Query(description="Of the stored command")] = None,
+    group: Annotated[str | None, Query()] = None,
+    parent: Annotated[str | None, Query(description="Only the steps of this run")] = None,
+    since: Annotated[
+        str | None, Query(description=f"{_MOMENT}; runs accepted then or later")
+    ] = None,
+    until: Annotated[str | None, Query(description=f"{_MOMENT}; runs accepted before")] = None,
+) -> RunFilter:
+    """Read which runs are wanted."""
+    return RunFilter(
+        kinds=kind or ([RunKind.STEP] if parent else DEFAULT_KINDS),
+        statuses=status,
+        name=name,
+        group=group,
+        parent_id=parent,
+        since=_moment("since", since),
+        until=_moment("until", until),
+    )
+
+
+def _moment(name: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        moment = float(text)
+    except ValueError:
+        try:
+            # In a query a plus sign that was not escaped arrives as a space.
+            zoned = text.replace(" ", "+") if "T" in text else text
+            moment = datetime.fromisoformat(zoned).timestamp()
+        except (ValueError, OverflowError):
+            moment = math.nan
+    if not math.isfinite(moment):
+        raise InvalidRunError(
+            f"{name} is no moment: {text!r}; use Unix seconds or ISO 8601, 2026-11-22T12:00:00Z"
+        )
+    return moment
+
+
+Wanted = Annotated[RunFilter, Depends(run_filter)]
 Position = Annotated[LogPosition, Depends(log_position)]

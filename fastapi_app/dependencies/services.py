@@ -10,6 +10,8 @@ from starlette.requests import HTTPConnection
 from fastapi_app.factory import Services
 from fastapi_app.services.commands import CommandService
 from fastapi_app.services.daemon import DaemonService
+from fastapi_app.services.groups import GroupService
+from fastapi_app.services.runs import RunService
 from fastapi_app.services.workflows import WorkflowService
 
 
@@ -26,6 +28,14 @@ def _workflows(found: AllServices) -> WorkflowService:
     return found.workflows
 
 
+def _runs(found: AllServices) -> RunService:
+    return found.runs
+
+
+def _groups(found: AllServices) -> GroupService:
+    return found.groups
+
+
 def _commands(found: AllServices) -> CommandService:
     return found.commands
 
@@ -35,5 +45,7 @@ def _daemon(found: AllServices) -> DaemonService:
 
 
 Workflows = Annotated[WorkflowService, Depends(_workflows)]
+Runs = Annotated[RunService, Depends(_runs)]
+Groups = Annotated[GroupService, Depends(_groups)]
 Commands = Annotated[CommandService, Depends(_commands)]
 Daemon = Annotated[DaemonService, Depends(_daemon)]

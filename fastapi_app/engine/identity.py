@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,11 @@ def boot_id() -> str:
 def own_identity() -> str:
     """This server as the `owner` of a run: `<pid>:<start ticks>`."""
     return f"{os.getpid()}:{start_ticks(os.getpid())}"
+
+
+def age(started: int) -> float:
+    """Seconds since that many clock ticks after boot; no clock that is set shows in it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")
 
 
 def is_alive(pid: int | None, started: int | None, boot: str | None) -> bool:

@@ -9,6 +9,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from fastapi_app.engine.cookies import RUN_ID
+from fastapi_app.engine.limits import limited
 from fastapi_app.engine.logs import LogFiles
 from fastapi_app.engine.process import NOT_EXECUTABLE, NOT_FOUND, Launch
 from fastapi_app.errors import SpawnFailedError
@@ -17,8 +19,6 @@ from fastapi_app.models import Language, Run, RunKind, Stream
 log = logging.getLogger(__name__)
 
 SHELL = "/bin/sh"
-RUN_ID = "MCLI_RUN_ID"
-"""Environment variable every child carries: finds what left its process group."""
 INTERPRETERS = {
     Language.SHELL: ("sh", (SHELL,)),
     Language.PYTHON: ("py", ("python3", "python")),
@@ -64,8 +64,7 @@ def launch_of(run: Run, logs: LogFiles, scripts: Scripts, *, durable: bool) -> L
     Raises:
         SpawnFailedError: the program cannot be found.
     """
-    cwd = run.cwd
-    path = SHELL
+    cwd, path = run.cwd, SHELL
     if run.command_id is not None:
         script = scripts.find(run.id)
         cwd = str(script.parent)
@@ -74,8 +73,12 @@ def launch_of(run: Run, logs: LogFiles, scripts: Scripts, *, durable: bool) -> L
     elif run.kind is RunKind.PROCESS and run.args:
         path = program(run.command, run.env.get("PATH"))
         argv = [run.command, *run.args]
+    elif run.kind is RunKind.STEP:
+        argv = [SHELL, "-c", run.command, "sh", *run.args]
     else:
         argv = [SHELL, "-c", run.command]
+    path, argv = limited(path, argv, run.options.limits)
+    state = logs.state(run.id, run.attempt)
     return Launch(
         path=path,
         argv=argv,
@@ -83,7 +86,10 @@ def launch_of(run: Run, logs: LogFiles, scripts: Scripts, *, durable: bool) -> L
         stderr=logs.path(run.id, Stream.STDERR),
         env={**run.env, RUN_ID: run.id},
         cwd=cwd,
-        state=logs.state(run.id) if durable else None,
+        state=state if durable else None,
+        last_state=state,
+        log_limit=logs.max_bytes,
+        stdin=logs.stdin(run.id) if run.options.stdin else None,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import json
+import marshal
 import os
 import signal
 import socket
@@ -15,13 +15,25 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fastapi_app.engine import spawner
+from fastapi_app.engine.cookies import RUN_ID
 from fastapi_app.engine.identity import is_alive
 from fastapi_app.errors import SpawnFailedError
 
-HELPER = Path(spawner.__file__)
+_PACKAGES = Path(__file__).parents[1]
+# Imported, it comes compiled; from a bare package, so without what the server's own imports.
+_HELPER = """
+import sys, types
+package = sys.modules["fastapi_app"] = types.ModuleType("fastapi_app")
+package.__path__ = [sys.argv[2]]
+from fastapi_app.engine.spawner import main
+main()
+"""
 NOT_FOUND, NOT_EXECUTABLE = 127, 126  # what a shell answers (POSIX 2.8.2)
+HELPERS = 2
+"""As measured (docs/decisions/0004)."""
 KILLED_WITHIN = 1.0
 """Seconds the kernel gets to take away a group that was killed."""
 _HEADER = 4
@@ -29,7 +41,7 @@ _HEADER = 4
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What to start: the program and where its output goes."""
+    """What to start: the program, and where its input, output and traces lie (see `spawner`)."""
 
     path: str
     argv: Sequence[str]
@@ -38,6 +50,9 @@ class Launch:
     env: Mapping[str, str]
     cwd: str | None = None
     state: str | None = None
+    last_state: str | None = None
+    log_limit: int | None = None
+    stdin: str | None = None
     asked_at: float = field(default_factory=time.monotonic)
     """Monotonic time; a run counts from here, not from when the helper's answer was read."""
 
@@ -59,53 +74,24 @@ class AlreadyStartedError(Exception):
 
 
 class Spawner:
-    """Starts children through a helper process (see `spawner`), one helper a server.
+    """Starts children through helper processes (see `spawner`).
 
-    `log` is the file the helper's own complaints go to.
+    `log` is the file the helpers' own complaints go to. A helper sleeps until its latest child has
+    become its program; with more than one, somebody is always there to start the next.
     """
 
-    def __init__(self, log: Path) -> None:
-        self._log = log
-        self._transport: asyncio.Transport | None = None
-        self._helper: subprocess.Popen[bytes] | None = None
-        self._starting: dict[str, tuple[Launch, asyncio.Future[Spawned]]] = {}
-        self._running: dict[str, asyncio.Future[int | None]] = {}
-        self._postponed: list[tuple[str, Launch, asyncio.Future[Spawned]]] = []
-        self._restart: asyncio.Task[None] | None = None
-        self._closing = False
+    def __init__(self, log: Path, helpers: int = HELPERS) -> None:
+        self._helpers = [_Helper(log) for _ in range(helpers)]
 
     async def start(self) -> None:
-        """Start the helper, in place of one that ended."""
-        if self._helper is not None:
-            self._helper.wait()
-        ours, theirs = socket.socketpair()
-        with theirs, self._log.open("ab") as log:
-            # A session of its own: what ends the server's group must not end the helper.
-            self._helper = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(HELPER), str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_connection(
-            lambda: _Frames(self._on_frame, self._on_lost), sock=ours
-        )
-        postponed, self._postponed = self._postponed, []
-        for run_id, launch, future in postponed:
-            self._request(run_id, launch, future)
+        """Start the helpers."""
+        for helper in self._helpers:
+            await helper.start()
 
     async def aclose(self) -> None:
-        """Let the helper go: it ends after its last child."""
-        self._closing = True
-        if self._transport is not None:
-            self._transport.close()
-        if self._helper is not None:
-            # Reap it if it is already over; otherwise it is to outlive us, which is no mistake.
-            self._helper.poll()
-            self._helper.returncode = self._helper.returncode or 0
+        """Let the helpers go: each ends after its last child."""
+        for helper in self._helpers:
+            await helper.aclose()
 
     def spawn(self, run_id: str, launch: Launch) -> asyncio.Future[Spawned]:
         """Ask for a child; the future is done once it runs.
@@ -116,6 +102,75 @@ class Spawner:
             SpawnFailedError: from the future: the operating system refused.
             AlreadyStartedError: from the future: the state file exists.
         """
+        return min(self._helpers, key=_Helper.busy).spawn(run_id, launch)
+
+    def signal(self, run_id: str, number: signal.Signals) -> None:
+        """Signal the process group of a child of ours; nothing happens when it has ended."""
+        for helper in self._helpers:
+            helper.signal(run_id, number)
+
+    @property
+    def pids(self) -> list[int]:
+        """The helpers' own."""
+        return [helper.pid for helper in self._helpers]
+
+
+class _Helper:
+    """One helper process, replaced by another when it ends before its time."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._transport: asyncio.Transport | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._starting: dict[str, tuple[Launch, asyncio.Future[Spawned]]] = {}
+        self._running: dict[str, asyncio.Future[int | None]] = {}
+        self._postponed: list[tuple[str, Launch, asyncio.Future[Spawned]]] = []
+        self._unsent: list[bytes] = []
+        self._restart: asyncio.Task[None] | None = None
+        self._closing = False
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process is not None else 0
+
+    def busy(self) -> int:
+        """How many children are yet to be started."""
+        return len(self._starting)
+
+    async def start(self) -> None:
+        if self._process is not None:
+            self._process.wait()
+        ours, theirs = socket.socketpair()
+        with theirs, self._log.open("ab") as log:
+            # A session of its own: what ends the server's group must not end the helper.
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _HELPER, str(theirs.fileno()), str(_PACKAGES)],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                # It is no part of a run, even when this server is.
+                env={name: value for name, value in os.environ.items() if name != RUN_ID},
+            )
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_connection(
+            lambda: _Frames(self._on_frame, self._on_lost), sock=ours
+        )
+        postponed, self._postponed = self._postponed, []
+        for run_id, launch, future in postponed:
+            self._request(run_id, launch, future)
+
+    async def aclose(self) -> None:
+        self._closing = True
+        if self._transport is not None:
+            self._transport.close()
+        if self._process is not None:
+            # Reap it if it is already over; otherwise it is to outlive us, which is no mistake.
+            self._process.poll()
+            self._process.returncode = self._process.returncode or 0
+
+    def spawn(self, run_id: str, launch: Launch) -> asyncio.Future[Spawned]:
         future: asyncio.Future[Spawned] = asyncio.get_running_loop().create_future()
         if self._transport is None or self._closing:
             future.set_exception(SpawnFailedError("the spawn helper is gone", NOT_EXECUTABLE))
@@ -126,8 +181,8 @@ class Spawner:
         return future
 
     def signal(self, run_id: str, number: signal.Signals) -> None:
-        """Signal the process group of a child of ours; nothing happens when it has ended."""
-        self._send("signal", run_id, int(number))
+        if run_id in self._running or run_id in self._starting:
+            self._send("signal", run_id, int(number))
 
     def _request(self, run_id: str, launch: Launch, future: asyncio.Future[Spawned]) -> None:
         self._starting[run_id] = (launch, future)
@@ -135,35 +190,42 @@ class Spawner:
             "spawn",
             run_id,
             launch.path,
-            launch.argv,
-            launch.env,
+            list(launch.argv),
+            dict(launch.env),
             launch.cwd,
-            launch.stdout,
-            launch.stderr,
+            (launch.stdout, launch.stderr),
+            launch.log_limit,
             launch.state,
+            launch.last_state,
+            launch.stdin,
         )
 
-    def _send(self, *frame: object) -> None:
-        payload = json.dumps(frame, ensure_ascii=True).encode("ascii")
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(len(payload).to_bytes(_HEADER, "big") + payload)
+    def _send(self, *frame: Any) -> None:  # noqa: ANN401 - whatever can be marshalled
+        payload = marshal.dumps(frame)
+        if not self._unsent:
+            # What is asked for in one turn of the loop goes out together.
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent += (len(payload).to_bytes(_HEADER, "big"), payload)
 
-    def _on_frame(self, frame: list[object]) -> None:
-        match frame:
-            case ["spawned", str(run_id), int(pid), int(ticks)]:
-                exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-                self._running[run_id] = exited
-                launch, future = self._starting.pop(run_id)
-                future.set_result(Spawned(pid, ticks, exited, launch.asked_at))
-            case ["exited", str(run_id), int(code)]:
-                self._running.pop(run_id).set_result(code)
-            case ["refused", str(run_id), spawner.DUPLICATE, int(), str()]:
-                self._starting.pop(run_id)[1].set_exception(AlreadyStartedError(run_id))
-            case ["refused", str(run_id), str(stage), int(number), str(message)]:
-                launch, future = self._starting.pop(run_id)
-                future.set_exception(_refusal(launch, stage, number, message))
-            case _:
-                raise AssertionError(f"the spawn helper sent {frame!r}")
+    def _flush(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(self._unsent))
+        self._unsent.clear()
+
+    def _on_frame(self, what: str, run_id: str, *details: Any) -> None:  # noqa: ANN401
+        if what == "exited":
+            self._running.pop(run_id).set_result(*details)
+            return
+        launch, future = self._starting.pop(run_id)
+        if what == "spawned":
+            exited: asyncio.Future[int | None] = future.get_loop().create_future()
+            self._running[run_id] = exited
+            pid, ticks = details
+            future.set_result(Spawned(pid, ticks, exited, launch.asked_at))
+        elif details[0] == spawner.DUPLICATE:
+            future.set_exception(AlreadyStartedError(run_id))
+        else:
+            future.set_exception(_refusal(launch, *details))
 
     def _on_lost(self) -> None:
         for run_id, (launch, starting) in self._starting.items():
@@ -176,14 +238,13 @@ class Spawner:
                 running.set_result(None)
         self._starting.clear()
         self._running.clear()
+        self._unsent.clear()
         if not self._closing:
             self._restart = asyncio.get_running_loop().create_task(self.start())
 
 
 class _Frames(asyncio.Protocol):
-    def __init__(
-        self, on_frame: Callable[[list[object]], None], on_lost: Callable[[], None]
-    ) -> None:
+    def __init__(self, on_frame: Callable[..., None], on_lost: Callable[[], None]) -> None:
         self._buffer = bytearray()
         self._on_frame = on_frame
         self._on_lost = on_lost
@@ -195,7 +256,7 @@ class _Frames(asyncio.Protocol):
             end = start + _HEADER + int.from_bytes(self._buffer[start : start + _HEADER], "big")
             if len(self._buffer) < end:
                 break
-            self._on_frame(json.loads(self._buffer[start + _HEADER : end]))
+            self._on_frame(*marshal.loads(self._buffer[start + _HEADER : end]))  # noqa: S302 - ours
             start = end
         del self._buffer[:start]
 
@@ -209,7 +270,8 @@ def _may_be_repeated(launch: Launch) -> bool:
 
 
 def _refusal(launch: Launch, stage: str, number: int, message: str) -> SpawnFailedError:
-    what = {"log": launch.stdout, "cwd": launch.cwd}.get(stage, launch.argv[0])
+    places = {"state": launch.state, "log": launch.stdout, "stdin": launch.stdin, "cwd": launch.cwd}
+    what = places.get(stage, launch.argv[0])
     code = NOT_FOUND if number == errno.ENOENT else NOT_EXECUTABLE
     return SpawnFailedError(f"{what}: {message}", code)
 

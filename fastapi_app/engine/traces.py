@@ -41,8 +41,9 @@ def read_trace(path: str) -> Trace | None:
 
 def _with(trace: Trace, line: str) -> Trace:
     match line.split():
-        case ["pid", pid, ticks]:
-            return replace(trace, pid=int(pid), start_ticks=int(ticks))
+        case ["pid", pid, ticks, *at]:  # without a time when an earlier version wrote it
+            began = float(at[0]) if at else trace.began
+            return replace(trace, pid=int(pid), start_ticks=int(ticks), began=began)
         case ["exit", code, at]:
             return replace(trace, exit_code=int(code), finished_at=float(at))
         case ["refused", _]:

@@ -1,35 +1,142 @@
-"""A run as a sequence of events, the same over NDJSON and WebSocket."""
+"""What happens, as events: the same as WebSocket messages, lines of NDJSON, and server-sent events.
+
+What many clients get is encoded once.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Any, TypeVar
+
+from fastapi.responses import StreamingResponse
 
 from fastapi_app.dependencies.parameters import LogPosition
-from fastapi_app.models import Run, Stream
+from fastapi_app.models import LogPiece, Run, Stream
+from fastapi_app.schemas.events import ProgressEvent, StatusEvent
 from fastapi_app.schemas.fields import iso_now
-from fastapi_app.services.workflows import WorkflowService
+from fastapi_app.services.live import Advance, Change, LiveService, Piece
+from fastapi_app.slow import TooSlowError
 
 NDJSON = "application/x-ndjson"
+NDJSON_CONTENT = {NDJSON: {"schema": {"$ref": "#/components/schemas/RunEvent"}}}
+SSE = "text/event-stream"
+LOG_CONTENT = {
+    "text/plain": {"schema": {"type": "string"}},
+    SSE: {"schema": {"type": "string"}},
+    **NDJSON_CONTENT,
+}
+HEARTBEAT = 15.0
+"""Seconds without an event after which server-sent events show that they are still there."""
+BEAT = b":\n\n"
+RETRY = b"retry: 1000\n\n"
+"""Milliseconds after which a client is to come again."""
+UNBUFFERED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 Event = dict[str, Any]
+Reached = Mapping[Stream, int]
+T = TypeVar("T")
 
 
 async def log_events(
-    workflows: WorkflowService, run: Run, position: LogPosition, *, live: bool
-) -> AsyncIterator[Event]:
-    """A `log` event a piece, and one `end` event once the run is over (if it is, or `live`)."""
-    reached = position.offsets.get(Stream.STDOUT, 0)
-    async for piece in workflows.follow(
-        run, offsets=position.offsets, streams=position.streams, live=live
-    ):
-        if piece.stream is Stream.STDOUT:
-            reached = piece.offset
-        yield event("log", piece.text, stream=piece.stream, offset=piece.offset)
-    run = await workflows.get(run.id)
-    if run.status.final:
-        yield end_event(run, reached)
+    live: LiveService, run: Run, position: LogPosition, *, follow: bool
+) -> AsyncGenerator[tuple[Piece | Event, Reached], None]:
+    """A piece after the other, and an `end` event once the run is over (if it is, or `follow`).
+
+    With each comes how far the streams have been read.
+    """
+    reached = dict.fromkeys(Stream, 0) | position.offsets
+    pieces = live.log(run, offsets=reached, streams=position.streams, follow=follow)
+    async with contextlib.aclosing(pieces):
+        async for piece in pieces:
+            reached[piece.stream] = piece.offset
+            yield piece, reached
+    ended = await live.ended(run) if follow else run
+    if ended is not None and ended.status.final:
+        yield end_event(ended, reached[Stream.STDOUT]), reached
+
+
+def log_response(
+    live: LiveService, run: Run, position: LogPosition, *, follow: bool, accept: str
+) -> StreamingResponse:
+    """The log of a run in the form that `accept` asks for: text unless it names one of events.
+
+    Raises:
+        LogRemovedError: it has been removed.
+    """
+    live.check_log(run)
+    if SSE in accept or NDJSON in accept:
+        form = log_sse if SSE in accept else log_line
+        items = log_events(live, run, position, follow=follow)
+        encoded = _each(items, lambda item: form(*item))
+        return sse_response(encoded) if SSE in accept else ndjson_response(encoded)
+    pieces = live.log(run, offsets=position.offsets, streams=position.streams, follow=follow)
+    return StreamingResponse(
+        _each(pieces, lambda piece: piece.encoded(_text)), media_type="text/plain; charset=utf-8"
+    )
+
+
+def behind(position: LogPosition, last_id: str) -> LogPosition:
+    """Where to go on behind the server-sent event `N,M`: bytes of stdout and stderr."""
+    if not last_id:
+        return position
+    out, _, err = last_id.partition(",")
+    offsets = {Stream.STDOUT: int(out), Stream.STDERR: int(err or 0)}
+    return LogPosition(position.streams, offsets)
+
+
+def log_message(item: Piece | Event) -> str:
+    """A WebSocket message."""
+    return _compact(item) if isinstance(item, dict) else item.encoded(_log_json)
+
+
+def log_line(item: Piece | Event, _reached: Reached | None = None) -> bytes:
+    """A line of NDJSON."""
+    return ndjson(item) if isinstance(item, dict) else item.encoded(_log_line)
+
+
+def log_sse(item: Piece | Event, reached: Reached) -> bytes:
+    """A server-sent event; its id says how far both streams have been read."""
+    mark = f"id: {reached[Stream.STDOUT]},{reached[Stream.STDERR]}\n".encode()
+    if isinstance(item, dict):
+        return mark + _sse(item["type"], _compact(item))
+    return mark + item.encoded(_log_sse)
+
+
+def change_message(what: Change | Advance) -> str:
+    """A status or progress event as a WebSocket message."""
+    return what.encoded(_change_json)
+
+
+def change_line(what: Change | Advance) -> bytes:
+    """The same as a line of NDJSON."""
+    return what.encoded(_change_line)
+
+
+def change_sse(what: Change | Advance) -> bytes:
+    """The same as a server-sent event."""
+    return what.encoded(_change_sse)
+
+
+def change_response(
+    changes: AsyncGenerator[Change | Advance, None] | AsyncGenerator[Change, None], accept: str
+) -> StreamingResponse:
+    """Status events in the form that `accept` asks for: NDJSON unless server-sent events."""
+    if SSE in accept:
+        return sse_response(_each(changes, change_sse))
+    return ndjson_response(_each(changes, change_line))
+
+
+def ndjson_response(lines: AsyncGenerator[bytes, None]) -> StreamingResponse:
+    """Lines as they come."""
+    return StreamingResponse(lines, media_type=NDJSON)
+
+
+def sse_response(events: AsyncGenerator[bytes, None]) -> StreamingResponse:
+    """Server-sent events (HTML standard, section 9.2) as they come."""
+    return StreamingResponse(_beating(events), media_type=SSE, headers=UNBUFFERED)
 
 
 def start_event(run: Run) -> Event:
@@ -65,4 +172,90 @@ def event(
 
 def ndjson(of: Event) -> bytes:
     """One line."""
-    return json.dumps(of, separators=(",", ":")).encode() + b"\n"
+    return _compact(of).encode() + b"\n"
+
+
+async def _each(
+    items: AsyncGenerator[T, None], encode: Callable[[T], bytes]
+) -> AsyncGenerator[bytes, None]:
+    """Every item, encoded; ends where the reader is too slow."""
+    async with contextlib.aclosing(items):
+        with contextlib.suppress(TooSlowError):
+            async for item in items:
+                yield encode(item)
+
+
+async def _beating(events: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The events, and a comment now and then where there are none."""
+    yield RETRY
+    upcoming = asyncio.ensure_future(anext(events, b""))
+    try:
+        while True:
+            done, _ = await asyncio.wait({upcoming}, timeout=HEARTBEAT)
+            if not done:
+                yield BEAT
+                continue
+            if not (found := upcoming.result()):
+                return
+            upcoming = asyncio.ensure_future(anext(events, b""))
+            yield found
+    finally:
+        upcoming.cancel()
+        await asyncio.gather(upcoming, return_exceptions=True)
+        await events.aclose()
+
+
+def _compact(of: Event) -> str:
+    return json.dumps(of, separators=(",", ":"))
+
+
+def _text(piece: LogPiece) -> bytes:
+    return piece.text.encode()
+
+
+def _log_json(piece: LogPiece) -> str:
+    return _compact(event("log", piece.text, stream=piece.stream, offset=piece.offset))
+
+
+def _log_line(piece: Piece) -> bytes:
+    return piece.encoded(_log_json).encode() + b"\n"
+
+
+def _log_sse(piece: Piece) -> bytes:
+    return _sse("log", piece.encoded(_log_json))
+
+
+def _change_json(what: Change | Advance) -> str:
+    if isinstance(what, Advance):
+        told = what.progress
+        return ProgressEvent(
+            job_id=what.run_id, percent=told.percent, message=told.message, timestamp=what.at
+        ).model_dump_json()
+    came = what.transition
+    return StatusEvent(
+        seq=came.seq,
+        job_id=came.run_id,
+        name=came.name,
+        kind=came.kind,
+        group=came.group,
+        status=came.status,
+        attempt=came.attempt,
+        returncode=came.returncode if came.status.final else None,
+        reason=came.reason,
+        timestamp=came.at,
+    ).model_dump_json()
+
+
+def _change_line(what: Change | Advance) -> bytes:
+    return what.encoded(_change_json).encode() + b"\n"
+
+
+def _change_sse(what: Change | Advance) -> bytes:
+    text = what.encoded(_change_json)
+    if isinstance(what, Advance):
+        return _sse("progress", text)
+    return f"id: {what.transition.seq}\n".encode() + _sse("status", text)
+
+
+def _sse(kind: str, text: str) -> bytes:
+    return f"event: {kind}\ndata: {text}\n\n".encode()

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, PlainSerializer, WithJsonSchema
 # (MAX_ARG_STRLEN); together they must stay below a quarter of the stack limit.
 MAX_ARGUMENT = 128 * 1024 - 1
 MAX_TOTAL = 1_000_000
+SHORTEST_SECRET = 4
 LONGEST_TIMEOUT = 31_536_000
 
 
@@ -43,6 +44,16 @@ def _environment(values: dict[str, str]) -> dict[str, str]:
     return values
 
 
+def _long_enough(values: dict[str, str]) -> dict[str, str]:
+    for name, value in values.items():
+        if len(value) < SHORTEST_SECRET:
+            raise ValueError(
+                f"the value of {name} is too short to be hidden: at least {SHORTEST_SECRET}"
+                " characters; use `env` for what is no secret"
+            )
+    return values
+
+
 def _iso(value: float) -> str:
     text = datetime.fromtimestamp(value, UTC).isoformat(timespec="microseconds")
     return text.replace("+00:00", "Z")
@@ -62,6 +73,20 @@ Environment = Annotated[
     Field(examples=[{"STAGE": "test"}], description="Added to the server's environment"),
     AfterValidator(_environment),
 ]
+Secrets = Annotated[
+    dict[str, Text],
+    Field(examples=[{"TOKEN": "s3cret"}], description="As `env`; the values are never shown"),
+    AfterValidator(_environment),
+    AfterValidator(_long_enough),
+]
+After = Annotated[
+    list[Text], Field(max_length=1000, description="Ids of runs that are to be over before")
+]
+Priority = Annotated[
+    int, Field(strict=True, ge=-1000, le=1000, description="Higher ones start first")
+]
+Nice = Annotated[int, Field(strict=True, ge=0, le=19, description="19 gives way to all others")]
+Grace = Annotated[float, Field(strict=True, ge=0, le=LONGEST_TIMEOUT, allow_inf_nan=False)]
 Timeout = Annotated[
     float,
     Field(
@@ -79,6 +104,7 @@ Name = Annotated[
     Field(pattern=r"^[^\x00-\x1f\x7f/]+$", description="No control characters and no slash"),
     AfterValidator(_for_child),
 ]
+GroupName = Annotated[Name, Field(description="Shares the slots of this group")]
 Flag = Annotated[bool, Field(strict=True)]
 Timestamp = Annotated[
     float,

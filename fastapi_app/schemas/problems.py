@@ -35,6 +35,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
         404: "There is nothing of that name or id",
         406: "Nothing the client accepts can be offered",
         409: "It conflicts with what is there",
+        410: "It was there, and has been removed",
         413: "The body is too large",
         422: "The request is understood, but something in it is wrong",
         503: "Not now; `Retry-After` says when, if known",

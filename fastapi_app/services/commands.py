@@ -10,6 +10,7 @@ from typing import Any
 from fastapi_app.errors import CommandNotFoundError
 from fastapi_app.models import Command, Language, Page
 from fastapi_app.services import cursors
+from fastapi_app.services.documents import parse
 from fastapi_app.services.ids import new_id
 from fastapi_app.storage.commands import CommandStore
 
@@ -35,7 +36,9 @@ class CommandService:
 
         Raises:
             CommandExistsError: the name is taken.
+            InvalidDocumentError: it is to be a document of steps, and is none.
         """
+        _check(language, code)
         now = time.time()
         command = Command(
             id=new_id(),
@@ -74,9 +77,11 @@ class CommandService:
         Raises:
             CommandNotFoundError: there is none of that name.
             CommandExistsError: its new name is taken.
+            InvalidDocumentError: it is to be a document of steps, and is none.
         """
         command = await self.get(name)
         changed = replace(command, **changes, updated_at=time.time())
+        _check(changed.language, changed.code)
         await self._commands.replace(changed)
         return changed
 
@@ -116,6 +121,11 @@ class CommandService:
     async def all(self, *, include_inactive: bool = False) -> list[Command]:
         """Every command, by name."""
         return await self._commands.page(include_inactive=include_inactive)
+
+
+def _check(language: Language, code: str) -> None:
+    if language.has_steps:
+        parse(language, code)
 
 
 def _required(command: Command | None, key: str) -> Command:

@@ -139,7 +139,8 @@ class ProcessService:
         """
         managed = await self.get(process_id)
         if managed.run is not None and managed.running:
-            await self._engine.stop(managed.run, kill=kill, reason=KILLED if kill else None)
+            order = self._engine.stop_order(kill=kill)
+            await self._engine.stop(managed.run, order, reason=KILLED if kill else None)
 
     async def remove(self, process_id: str, *, force: bool = False) -> None:
         """Forget a process; its runs and their logs stay.

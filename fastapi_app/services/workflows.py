@@ -1,43 +1,36 @@
-"""Runs: execute and wait, accept for later, look up, follow, stop."""
+"""Starting runs: execute and wait, accept for later, start what is stored, repeat what ended."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from signal import Signals
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from fastapi_app.engine.embedded import EmbeddedEngine
 from fastapi_app.engine.launch import Scripts
-from fastapi_app.engine.logs import LogFiles
 from fastapi_app.errors import (
     CommandInactiveError,
     CommandNotFoundError,
     DaemonStoppedError,
     InvalidRunError,
-    RunNotFoundError,
+    RunActiveError,
 )
-from fastapi_app.models import Command, LogPiece, Page, Run, RunKind, RunStatus, Stream
-from fastapi_app.services import cursors
+from fastapi_app.models import DEFAULT_OPTIONS, Command, Run, RunKind, RunRequest
+from fastapi_app.services import expansion
+from fastapi_app.services.documents import parse
 from fastapi_app.services.ids import new_id
 from fastapi_app.storage.commands import CommandStore
 from fastapi_app.storage.runs import RunStore
 from fastapi_app.storage.state import StateStore
 
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """The head of what a run printed, as bytes; `truncated` when there is more in the files."""
-
-    stdout: bytes
-    stderr: bytes
-    truncated: bool
+AS_IS = RunRequest()
 
 
 class WorkflowService:
-    """Everything that can be done with runs. Time-outs are seconds."""
+    """Everything that makes a run. Time-outs are seconds."""
 
     def __init__(
         self,
@@ -46,7 +39,6 @@ class WorkflowService:
         runs: RunStore,
         commands: CommandStore,
         state: StateStore,
-        logs: LogFiles,
         scripts: Scripts,
         default_timeout: int,
     ) -> None:
@@ -54,17 +46,13 @@ class WorkflowService:
         self._runs = runs
         self._commands = commands
         self._state = state
-        self._logs = logs
         self._scripts = scripts
         self.default_timeout = default_timeout
 
     async def execute(
         self,
         command: str,
-        *,
-        timeout: float | None = None,
-        env: Mapping[str, str] | None = None,
-        cwd: str | None = None,
+        request: RunRequest = AS_IS,
         on_start: Callable[[Run], None] | None = None,
     ) -> Run:
         """Run shell text with `/bin/sh -c` and wait for its end; cancelling ends the command.
@@ -72,44 +60,23 @@ class WorkflowService:
         Raises:
             DaemonStoppedError: the daemon takes no work.
             InvalidRunError: `cwd` is no folder.
+            GroupNotFoundError, QueueFullError: it cannot even wait for a slot.
         """
         await self._require_daemon()
-        run = Run(
-            id=new_id(),
-            kind=RunKind.EXECUTE,
-            command=command,
-            created_at=time.time(),
-            timeout=timeout or self.default_timeout,
-            env=env or {},
-            cwd=_folder(cwd),
-        )
+        run = _run(RunKind.EXECUTE, command, request)
+        run = run.but(timeout=request.timeout or self.default_timeout)
         return await self._engine.attend(run, on_start)
 
-    async def accept(
-        self,
-        command: str,
-        *,
-        timeout: float | None = None,
-        env: Mapping[str, str] | None = None,
-        cwd: str | None = None,
-    ) -> Run:
+    async def accept(self, command: str, request: RunRequest = AS_IS) -> Run:
         """Accept shell text to run in the background; committed when this returns.
 
         Raises:
-            DaemonStoppedError, InvalidRunError: as `execute`.
-            QueueFullError: too many runs wait already.
+            DaemonStoppedError, GroupNotFoundError, QueueFullError: as `execute`.
+            InvalidRunError: `cwd` is no folder, or a run it is to follow is unknown.
         """
         await self._require_daemon()
-        run = Run(
-            id=new_id(),
-            kind=RunKind.EXECUTE,
-            command=command,
-            created_at=time.time(),
-            timeout=timeout,
-            env=env or {},
-            cwd=_folder(cwd),
-        )
-        return await self._engine.submit(run)
+        await self._require_known(request.options.after)
+        return await self._engine.submit(_run(RunKind.EXECUTE, command, request))
 
     async def execute_stored(
         self, command: Command, args: Sequence[str] = (), *, timeout: float | None = None
@@ -121,168 +88,135 @@ class WorkflowService:
             CommandInactiveError: the command is not active.
         """
         await self._require_daemon()
-        run = self._stored_run(RunKind.EXECUTE, command, args, {}, timeout or self.default_timeout)
+        request = RunRequest(timeout=timeout or self.default_timeout)
+        run = _stored_run(RunKind.EXECUTE, command, args, request)
+        if command.language.has_steps:
+            return await self._execute_document(run, command, args, request)
         self._scripts.write(run.id, command.language, command.code)
         await self._commands.count_execution(command.id, run.created_at)
         return await self._engine.attend(run)
 
-    async def start(
-        self,
-        name: str,
-        args: Sequence[str] = (),
-        env: Mapping[str, str] | None = None,
-        *,
-        timeout: float | None = None,
-    ) -> Run:
+    async def start(self, name: str, args: Sequence[str] = (), request: RunRequest = AS_IS) -> Run:
         """Accept a stored command as a background workflow; committed when this returns.
 
         Raises:
             CommandNotFoundError: there is none of that name.
-            CommandInactiveError, DaemonStoppedError, QueueFullError: it cannot run now.
+            CommandInactiveError, DaemonStoppedError, GroupNotFoundError, QueueFullError: it cannot
+                run now.
+            InvalidRunError: `cwd` is no folder, or a run it is to follow is unknown.
         """
         await self._require_daemon()
         command = await self._commands.by_name(name)
         if command is None:
             raise CommandNotFoundError(name)
-        run = self._stored_run(RunKind.WORKFLOW, command, args, env or {}, timeout)
-        self._scripts.write(run.id, command.language, command.code)
-        try:
-            accepted = await self._engine.submit(run)
-        except BaseException:
-            self._scripts.remove(run.id)
-            raise
-        await self._commands.count_execution(command.id, run.created_at)
-        return accepted
+        await self._require_known(request.options.after)
+        run = _stored_run(RunKind.WORKFLOW, command, args, request)
+        return await self._accept_stored(run, command, args, request)
+
+    async def retry(self, run: Run) -> Run:
+        """Accept a new run like one that is over; a stored command runs as it is stored now.
+
+        Raises:
+            RunActiveError: it is not over.
+            InvalidRunError: it is a step: the whole document can be repeated.
+            CommandNotFoundError: its stored command is gone.
+            CommandInactiveError, DaemonStoppedError, GroupNotFoundError, QueueFullError: it cannot
+                run now.
+        """
+        if not run.status.final:
+            raise RunActiveError(run.id)
+        if run.kind is RunKind.STEP:
+            raise InvalidRunError(f"It is a step; retry the whole document: {run.parent_id}")
+        await self._require_daemon()
+        request = _request_of(run)
+        if run.command_id is None:
+            again = _run(run.kind, run.command, request)
+            return await self._engine.submit(again.but(name=run.name, args=run.args))
+        command = await self._commands.by_id(run.command_id)
+        if command is None:
+            raise CommandNotFoundError(run.name)
+        again = _stored_run(RunKind.WORKFLOW, command, run.args, request)
+        return await self._accept_stored(again, command, run.args, request)
 
     async def until_started(self, run: Run) -> Run:
         """An accepted run once its child runs, or as it stands when no slot comes free."""
         return await self._engine.until_started(run)
 
-    async def get(self, run_id: str) -> Run:
-        """One run.
-
-        Raises:
-            RunNotFoundError: there is none with that id.
-        """
-        run = await self._runs.get(run_id)
-        if run is None:
-            raise RunNotFoundError(run_id)
-        return run
-
-    async def page(
-        self,
-        *,
-        kinds: Sequence[RunKind] = (RunKind.EXECUTE, RunKind.WORKFLOW),
-        statuses: Sequence[RunStatus] = (),
-        name: str | None = None,
-        cursor: str | None = None,
-        limit: int = 50,
-    ) -> Page[Run]:
-        """Runs, newest first.
-
-        Raises:
-            InvalidCursorError: the cursor is not one of ours.
-        """
-        before = cursors.decode_run(cursor) if cursor else None
-        found = await self._runs.page(
-            kinds=kinds, statuses=statuses, name=name, before=before, limit=limit + 1
-        )
-        items = found[:limit]
-        more = len(found) > limit
-        return Page(items, cursors.encode(items[-1].created_at, items[-1].id) if more else None)
-
-    async def stop(self, run_id: str) -> tuple[Run, Signals | None]:
-        """Stop a run and return it once it is over, with the signal that ended it (if any).
-
-        Raises:
-            RunNotFoundError: there is none with that id.
-        """
-        return await self._engine.stop(await self.get(run_id))
-
-    async def stop_workflow(self, run_id: str) -> Run:
-        """Stop a background workflow by id.
-
-        Raises:
-            RunNotFoundError: no workflow has that id.
-        """
-        run = await self.get(run_id)
-        if run.kind is not RunKind.WORKFLOW:
-            raise RunNotFoundError(run_id)
-        stopped, _ = await self._engine.stop(run)
-        return stopped
-
-    async def stop_named(self, name: str) -> Run:
-        """Stop the workflow of that name started last, or say how the last one ended.
-
-        Raises:
-            RunNotFoundError: none was ever started.
-        """
-        run = await self._runs.latest_named(name, RunKind.WORKFLOW)
-        if run is None:
-            raise RunNotFoundError(name)
-        stopped, _ = await self._engine.stop(run)
-        return stopped
-
-    def output(self, run: Run, limit: int) -> Output:
-        """At most `limit` bytes of each stream."""
-        return Output(
-            stdout=self._logs.head(run.id, Stream.STDOUT, limit) if run.stdout_bytes else b"",
-            stderr=self._logs.head(run.id, Stream.STDERR, limit) if run.stderr_bytes else b"",
-            truncated=max(run.stdout_bytes, run.stderr_bytes) > limit,
-        )
-
-    def output_pieces(self, run: Run, stream: Stream) -> Iterator[str]:
-        """The whole of one stream of an ended run, in bounded pieces."""
-        return (piece.text for piece in self._logs.pieces(run.id, stream, final=True))
-
-    async def follow(
-        self,
-        run: Run,
-        *,
-        offsets: Mapping[Stream, int] | None = None,
-        streams: Collection[Stream] = (Stream.STDOUT, Stream.STDERR),
-        live: bool = True,
-    ) -> AsyncIterator[LogPiece]:
-        """What a run has printed and, when `live`, what it prints until it is over.
-
-        `offsets` are bytes to skip in each stream.
-        """
-        if live:
-            async for piece in self._logs.follow(
-                run.id, offsets or {}, streams, self._engine.over(run)
-            ):
-                yield piece
-            return
-        for stream in streams:
-            start = (offsets or {}).get(stream, 0)
-            for piece in self._logs.pieces(run.id, stream, start, final=run.status.final):
-                yield piece
-
-    def _stored_run(
-        self,
-        kind: RunKind,
-        command: Command,
-        args: Sequence[str],
-        env: Mapping[str, str],
-        timeout: float | None,
+    async def _accept_stored(
+        self, run: Run, command: Command, args: Sequence[str], request: RunRequest
     ) -> Run:
-        if not command.is_active:
-            raise CommandInactiveError(command.name)
-        return Run(
-            id=new_id(),
-            kind=kind,
-            name=command.name,
-            command=shlex.join([command.name, *args]),
-            command_id=command.id,
-            created_at=time.time(),
-            args=tuple(args),
-            env=env,
-            timeout=timeout,
-        )
+        if command.language.has_steps:
+            document = parse(command.language, command.code)
+            run, steps = expansion.expanded(run, document, args, request)
+            accepted = await self._engine.submit_document(run, steps)
+        else:
+            self._scripts.write(run.id, command.language, command.code)
+            try:
+                accepted = await self._engine.submit(run)
+            except BaseException:
+                self._scripts.remove(run.id)
+                raise
+        await self._commands.count_execution(command.id, run.created_at)
+        return accepted
+
+    async def _execute_document(
+        self, run: Run, command: Command, args: Sequence[str], request: RunRequest
+    ) -> Run:
+        accepted = await self._accept_stored(run, command, args, request)
+        try:
+            await self._engine.over(accepted).wait()
+        except asyncio.CancelledError:
+            self._engine.abandon(accepted)
+            raise
+        return await self._runs.get(accepted.id) or accepted
 
     async def _require_daemon(self) -> None:
         if not await self._state.daemon_running():
             raise DaemonStoppedError
+
+    async def _require_known(self, ids: Sequence[str]) -> None:
+        if not ids:
+            return
+        known = await self._runs.by_id(ids)
+        if missing := [run_id for run_id in ids if run_id not in known]:
+            raise InvalidRunError(f"after names runs that do not exist: {', '.join(missing)}")
+
+
+def _run(kind: RunKind, command: str, request: RunRequest) -> Run:
+    options = request.options
+    if request.secrets:
+        options = replace(options, secrets=tuple(request.secrets))
+    return Run(
+        id=new_id(),
+        kind=kind,
+        command=command,
+        created_at=time.time(),
+        env={**request.env, **request.secrets} if request.secrets else request.env,
+        cwd=_folder(request.cwd),
+        timeout=request.timeout,
+        group=request.group,
+        options=options,
+    )
+
+
+def _stored_run(kind: RunKind, command: Command, args: Sequence[str], request: RunRequest) -> Run:
+    if not command.is_active:
+        raise CommandInactiveError(command.name)
+    text = shlex.join([command.name, *args])
+    return _run(kind, text, request).but(name=command.name, command_id=command.id, args=tuple(args))
+
+
+def _request_of(run: Run) -> RunRequest:
+    """What was asked for when `run` was accepted, less what it waited for."""
+    options = replace(run.options, after=(), steps=0, retry_of=run.id, secrets=())
+    return RunRequest(
+        env={name: value for name, value in run.env.items() if name not in run.options.secrets},
+        secrets={name: run.env[name] for name in run.options.secrets},
+        cwd=run.cwd,
+        timeout=run.timeout,
+        group=run.group,
+        options=DEFAULT_OPTIONS if options == DEFAULT_OPTIONS else options,
+    )
 
 
 def _folder(cwd: str | None) -> str | None:

@@ -173,7 +173,7 @@ def test_the_old_port_knows_nothing_of_the_new_api(server: Server, old: httpx.Cl
 def test_unknown_paths_of_the_new_api_are_problems_never_html(new: httpx.Client) -> None:
     missing = new.get("/api/v1/nothing")
     assert missing.status_code == 404
-    wrong = new.delete("/api/v1/workflows/execute")
+    wrong = new.patch("/api/v1/workflows/execute")
     assert wrong.status_code == 405
     assert "POST" in wrong.headers["Allow"]
     for answer in (missing, wrong):

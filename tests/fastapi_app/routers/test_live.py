@@ -1,16 +1,20 @@
-"""WS /ws/workflows/{id}/logs: history, then live, then the end."""
+"""WS /ws/workflows/*: history, then live, then the end; for many, and for some who do not read."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import httpx
 import pytest
+from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -25,23 +29,36 @@ from tests.fastapi_app.routers.wire import (
     start,
     text_of,
 )
-from tests.fastapi_app.starting import until
+from tests.fastapi_app.starting import start_app, until
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
-    import httpx
     from websockets.sync.client import ClientConnection
 
     from tests.servers import Server
 
 
 @contextmanager
-def following(server: Server, run_id: str, query: str = "") -> Iterator[ClientConnection]:
-    """A WebSocket on the logs of a run."""
-    url = f"{server.new.replace('http', 'ws', 1)}/ws/workflows/{run_id}/logs{query}"
-    with connect(url, open_timeout=15, close_timeout=5, proxy=None) as socket:
+def listening(server: Server, path: str = "") -> Iterator[ClientConnection]:
+    """A WebSocket on what happens to runs."""
+    with connect(
+        f"{live_url(server)}{path}", open_timeout=15, close_timeout=5, proxy=None
+    ) as socket:
         yield socket
+
+
+def following(
+    server: Server, run_id: str, query: str = ""
+) -> AbstractContextManager[ClientConnection]:
+    """A WebSocket on the logs of a run."""
+    return listening(server, f"/{run_id}/logs{query}")
+
+
+def live_url(server: Server) -> str:
+    return f"{server.new.replace('http', 'ws', 1)}/ws/workflows"
 
 
 def heard(socket: ClientConnection) -> tuple[list[dict[str, Any]], int]:
@@ -101,10 +118,18 @@ def test_a_reader_that_comes_again_goes_on_where_it_was(
     assert (end["type"], end["offset"]) == ("end", len(whole))
 
 
-def test_an_unknown_run_closes_with_4404(server: Server) -> None:
+@pytest.mark.parametrize("path", ["", "/logs"])
+def test_an_unknown_run_closes_with_4404(server: Server, path: str) -> None:
     for run_id in (str(uuid4()), "no-uuid", "%00"):
-        with following(server, run_id) as socket:
+        with listening(server, f"/{run_id}{path}") as socket:
             assert heard(socket) == ([], 4404)
+
+
+def test_a_log_that_was_removed_closes_with_4404(client: httpx.Client, server: Server) -> None:
+    run_id = execute(client, "echo hi")["job_id"]
+    (server.home / "logs" / f"{run_id}.out").unlink()
+    with following(server, run_id) as socket:
+        assert heard(socket) == ([], 4404)
 
 
 @pytest.mark.parametrize("query", ["?offset=x", "?stream=nosuch", "?stream=stdout&offset=1,2"])
@@ -157,6 +182,126 @@ def test_a_follower_over_http_that_leaves_frees_the_server_too(
         until(lambda: sockets(server) == idle)
     assert show(client, run_id)["status"] == "running"
     client.post(f"{RUNS}/{run_id}/stop")
+
+
+def test_the_states_of_a_run_and_its_progress(
+    client: httpx.Client, server: Server, tmp_path: Path
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    run_id = start(client, f"echo ::progress 10 half; cat {fifo}; echo ::progress 100; exit 3")
+    printed(client, run_id)
+    with listening(server, f"/{run_id}") as socket:
+        first, second = (json.loads(socket.recv(timeout=15)) for _ in range(2))
+        fifo.write_text("::progress 50\n")
+        said, code = heard(socket)
+    assert (first["type"], first["status"], first["job_id"]) == ("status", "running", run_id)
+    assert (second["type"], second["percent"], second["message"]) == ("progress", 10, "half")
+    assert {event["percent"] for event in said[:-1]} <= {50, 100}
+    assert (said[-2]["type"], said[-2]["percent"]) == ("progress", 100)
+    assert (said[-1]["status"], said[-1]["returncode"], code) == ("failed", 3, 1000)
+    assert said[-1]["seq"] > first["seq"]
+    with listening(server, f"/{run_id}?since=0") as socket:
+        said, code = heard(socket)
+    told = [event["status"] for event in said if event["type"] == "status"]
+    assert (told, code) == (["queued", "running", "failed"], 1000)
+    with listening(server, f"/{run_id}") as socket:
+        (last, *_), _ = heard(socket)
+    assert (last["status"], last["attempt"]) == ("failed", 1)
+
+
+def test_all_that_happens_is_told_and_only_what_is_wanted(
+    client: httpx.Client, server: Server
+) -> None:
+    def told(socket: ClientConnection, job_id: str, last: str) -> list[str]:
+        found: list[str] = []
+        while not found or found[-1] != last:
+            event = json.loads(socket.recv(timeout=15))
+            if event["job_id"] == job_id:
+                found.append(event["status"])
+        return found
+
+    with listening(server) as everything, listening(server, "?status=failed") as failed:
+        good, bad = start(client, "true"), start(client, "exit 1")
+        assert told(everything, good, "completed") == ["queued", "running", "completed"]
+        first = json.loads(failed.recv(timeout=15))
+        assert (first["job_id"], first["status"], first["kind"]) == (bad, "failed", "execute")
+    # Who comes again, behind what it saw, gets the rest at once.
+    with listening(server, f"?since={first['seq'] - 1}&group=default") as again:
+        assert json.loads(again.recv(timeout=15)) == first
+    with pytest.raises(InvalidStatus), listening(server, "?since=x"):
+        pass
+
+
+def test_secrets_are_masked_for_those_who_follow(client: httpx.Client, server: Server) -> None:
+    command = 'printf "a $TOKEN b"; printf $TOKEN | base64; sleep 0.2; echo end $TOKEN'
+    run_id = start(client, command, secrets={"TOKEN": "hunter2!"})
+    with following(server, run_id) as socket:
+        said, _ = heard(socket)
+    assert text_of(said).startswith("a *** b***")
+    assert text_of(said).endswith("end ***\n")
+
+
+async def test_five_hundred_follow_and_some_never_read(tmp_path: Path) -> None:
+    lines = "".join(f"line {n} of a log that many follow\n" for n in range(10_000))
+
+    async def everything(url: str) -> str:
+        async with connect_async(url, proxy=None, open_timeout=60, ping_interval=None) as socket:
+            said = [json.loads(message) async for message in socket]
+        assert socket.close_code == 1000
+        assert said[-1]["type"] == "end"
+        return text_of(said)
+
+    with start_app(tmp_path / "home") as server:
+        with httpx.Client(base_url=server.new) as client:
+            fifo = tmp_path / "fifo"
+            os.mkfifo(fifo)
+            run_id = start(client, f"cat {fifo}")
+        url = f"{live_url(server)}/{run_id}/logs"
+        with contextlib.ExitStack() as silent:
+            for _ in range(50):
+                silent.enter_context(not_reading(server, f"/ws/workflows/{run_id}/logs"))
+            following = [asyncio.create_task(everything(url)) for _ in range(500)]
+            await asyncio.to_thread(until, lambda: sockets(server) > 540, 60)
+            await asyncio.to_thread(fifo.write_text, lines)
+            assert set(await asyncio.gather(*following)) == {lines}
+        assert server.stop() == 0
+
+
+def test_who_never_reads_is_dropped_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    with (
+        start_app(tmp_path / "home", send_timeout="1") as server,
+        httpx.Client(base_url=server.new, timeout=30) as client,
+    ):
+        run_id = execute(client, "yes 0123456789abcdef | head -c 30000000")["job_id"]
+        path, idle = f"/ws/workflows/{run_id}/logs", sockets(server)
+        with contextlib.ExitStack() as silent:
+            wires = [silent.enter_context(not_reading(server, path)) for _ in range(5)]
+            until(lambda: sockets(server) == idle + 5)
+            began = time.monotonic()
+            # One comes to its senses, and is told why it is dropped.
+            until(lambda: time.monotonic() - began > 2.5)
+            with wires[0].makefile("rb") as rest:
+                assert rest.read().endswith(b"\x88\x0a" + (4408).to_bytes(2) + b"too slow")
+            until(lambda: sockets(server) == idle)
+        with following(server, run_id) as socket:
+            said, code = heard(socket)
+        assert (len(text_of(said)), code) == (30_000_000, 1000)
+        assert server.stop() == 0
+        assert b"Traceback" not in b"".join(server.printed)
+
+
+@contextmanager
+def not_reading(server: Server, path: str) -> Iterator[socket.socket]:
+    """A WebSocket of which nobody reads what arrives."""
+    upgrade = (
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+    )
+    with connected(server.new, request("GET", path, b"", *upgrade)) as wire:
+        yield wire
 
 
 def sockets(server: Server) -> int:

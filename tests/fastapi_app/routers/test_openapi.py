@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from fastapi_app.schemas.workflows import RunEvent
+from fastapi_app.schemas.events import RunEvent
 from tests.fastapi_app.routers.wire import NDJSON, PROBLEM, RUNS, created, execute
 from tests.servers import ROOT, environment
 
@@ -25,10 +25,21 @@ PATHS = {
     "/api/v1/workflows/start": {"post"},
     "/api/v1/workflows/list": {"get"},
     "/api/v1/workflows/status": {"get"},
-    "/api/v1/workflows/{run_id}": {"get"},
+    "/api/v1/workflows/clean": {"post"},
+    "/api/v1/workflows/events": {"get"},
+    "/api/v1/workflows/{run_id}/events": {"get"},
+    "/api/v1/workflows/{run_id}": {"get", "delete"},
+    "/api/v1/workflows/{run_id}/history": {"get"},
+    "/api/v1/workflows/{run_id}/steps": {"get"},
+    "/api/v1/workflows/{run_id}/input": {"post"},
+    "/api/v1/workflows/{run_id}/retry": {"post"},
     "/api/v1/workflows/{run_id}/status": {"get"},
     "/api/v1/workflows/{run_id}/stop": {"post"},
     "/api/v1/workflows/{run_id}/logs": {"get"},
+    "/api/v1/groups": {"get"},
+    "/api/v1/groups/{name}": {"put", "delete"},
+    "/api/v1/groups/{name}/pause": {"post"},
+    "/api/v1/groups/{name}/resume": {"post"},
     "/api/v1/commands/create": {"post"},
     "/api/v1/commands/list": {"get"},
     "/api/v1/commands/{name}": {"get", "put", "delete"},
@@ -94,7 +105,8 @@ def test_every_route_says_what_it_does_and_how_it_fails(document: Document) -> N
         if path == "/livez":
             continue
         assert "503" in answers, where
-        assert ("404" in answers) == ("{" in path or path.endswith("/start")), where
+        takes_a_name = "{" in path or path.endswith(("/start", "/execute"))
+        assert ("404" in answers) == takes_a_name, where
         assert ({"400", "413", "422"} <= answers.keys()) == ("requestBody" in operation), where
         for status, answer in answers.items():
             if status.startswith(("4", "5")):
@@ -131,7 +143,7 @@ def test_streams_are_described(document: Document) -> None:
         content = document["paths"][path][method]["responses"]["200"]["content"]
         assert content[NDJSON]["schema"]["$ref"].endswith("/RunEvent")
     logs = document["paths"][f"{RUNS}/{{run_id}}/logs"]["get"]["responses"]["200"]["content"]
-    assert set(logs) == {NDJSON, "text/plain"}
+    assert set(logs) == {NDJSON, "text/plain", "text/event-stream"}
 
 
 def test_events_are_what_their_schema_says(client: httpx.Client) -> None:
@@ -172,7 +184,9 @@ def test_answers_are_what_the_document_says(client: httpx.Client, document: Docu
     name = created(client, "described")
     run_id = execute(client, "true")["job_id"]
     for path, schema in (
-        (f"{RUNS}/{run_id}", "RunAnswer"),
+        (f"{RUNS}/{run_id}", "RunDetails"),
+        (f"{RUNS}/{run_id}/history", "History"),
+        ("/api/v1/groups", "GroupList"),
         (f"{RUNS}/{run_id}/status", "RunStatusAnswer"),
         (f"{RUNS}/status", "WorkflowsStatus"),
         (f"{RUNS}/list", "RunList"),
