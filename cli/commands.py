@@ -18,12 +18,14 @@ from cli.verb import Noun, Target
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-LANGUAGES = ("shell", "python", "node", "lua")
+LANGUAGES = ("shell", "python", "node", "lua", "toml", "yaml")
 EXTENSIONS = {
     "shell": (".sh", ".bash"),
     "python": (".py",),
     "node": (".js", ".mjs", ".cjs"),
     "lua": (".lua",),
+    "toml": (".toml",),
+    "yaml": (".yaml", ".yml"),
 }
 INTERPRETERS = {
     "shell": ("sh", "bash", "dash", "ksh", "zsh"),
@@ -118,6 +120,7 @@ def _print(target: Target, command: Json, said: str) -> None:
     examples=[
         'mclictl commands add hello --code "echo hello"',
         "mclictl commands add report --file report.py --group nightly --tag finance --tag pdf",
+        "mclictl commands add release --file release.toml",
         "generate-script | mclictl commands add generated - --language python",
     ],
 )
@@ -144,7 +147,7 @@ def add(
     """Store a command as NAME; its code comes from --file, --code or, with -, standard input.
 
     Without --language it is told by the file's extension, else by the shebang; code with neither
-    is shell.
+    is shell. TOML and YAML are documents of steps, which run in the order of what they need.
     """
     if source is not None and file is not None:
         raise click.UsageError("Give only one of --file, --code and -.")

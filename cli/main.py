@@ -18,9 +18,19 @@ COMMANDS = {
     "status": ("cli.status", "status", "Show how the server is doing."),
     "run": ("cli.run", "run", "Run a shell command and show its output as it comes."),
     "runs": ("cli.runs", "runs", "List runs, newest first."),
-    "show": ("cli.runs", "show", "Show one run."),
-    "logs": ("cli.runs", "logs", "Print the output of a run, or follow it."),
-    "stop": ("cli.runs", "stop", "Stop a run."),
+    "show": ("cli.runs", "show", "Show one run, its history and its steps."),
+    "logs": ("cli.logs", "logs", "Print the output of a run, or follow it."),
+    "follow": ("cli.follow", "follow_", "Print the output of runs, live, to their end."),
+    "wait": ("cli.wait", "wait", "Wait until runs are over."),
+    "send": ("cli.control", "send", "Send text to the standard input of a run."),
+    "stop": ("cli.control", "stop", "Stop runs."),
+    "retry": ("cli.control", "retry", "Run once more what a run ran."),
+    "rm": ("cli.control", "rm", "Forget runs and their output."),
+    "clean": ("cli.control", "clean", "Forget all or some of the runs that are over."),
+    "events": ("cli.events", "events", "Print what happens to runs, as it happens."),
+    "groups": ("cli.groups", "groups", "Groups of runs and their slots: list, set, rm."),
+    "pause": ("cli.groups", "pause", "Start no more runs of a group."),
+    "resume": ("cli.groups", "resume", "Start runs of a group again."),
     "commands": ("cli.commands", "commands", "Stored commands: add, list, show, edit, rm."),
     "workflow": ("cli.workflow", "workflow", "Runs of stored commands: start, list, stop."),
     "cutover": ("cli.cutover", "cutover", "Legacy routes: which stack answers them."),
@@ -35,7 +45,11 @@ Exit codes:
   2    the command line is wrong
   3    the server cannot be reached
   130  interrupted with Ctrl-C
-`run` and `workflow start --wait` pass on the exit code of what they ran.
+`run`, `wait`, `follow`, and `--wait` of `workflow start` and `retry` pass on the
+exit code of the run, or of several the first that is not 0. Besides they have:
+  124    it timed out, or the time of `wait --timeout` has passed
+  125    it was not started, or was cancelled, or its end is unknown
+  128+N  signal N ended it
 """
 
 

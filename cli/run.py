@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from cli import output
 from cli.client import RUNS, Client, Json, NotReachable
-from cli.verb import Target, Verb, env_option
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from cli.ended import exit_code, explain
+from cli.options import progress_option, requested, require_background, run_options
+from cli.printer import Printer
+from cli.verb import Target, Verb
 
 WORDS = "cli.run.words"
-EXIT_TIMED_OUT = 124  # as timeout(1) says it
-EXIT_NOT_RUN = 125  # as docker, env and timeout say that they, not the command, failed
-EXIT_SIGNAL = 128  # as shells say it: 128 + number
 
 
 class RunVerb(Verb):
@@ -31,33 +28,6 @@ class RunVerb(Verb):
             ctx.meta[WORDS] = args[at + 1 :]
             args = args[:at]
         return super().parse_args(ctx, args)
-
-
-def exit_code(ended: Json) -> int:
-    """Give the exit code a shell would give for how a run ended."""
-    if ended.get("status") == "timed_out":
-        return EXIT_TIMED_OUT
-    code = ended.get("returncode")
-    if not isinstance(code, int):
-        return EXIT_NOT_RUN
-    return code if code >= 0 else EXIT_SIGNAL - code
-
-
-def show_until_end(events: Iterable[Json]) -> Json:
-    """Write the output as it comes; return the `end` event, or {} when there was none."""
-    for event in events:
-        if event.get("type") == "log":
-            output.write_log(event, split=True)
-        elif event.get("type") == "end":
-            return event
-    return {}
-
-
-def explain(ended: Json) -> None:
-    """Say why a run has no exit code of its own."""
-    if exit_code(ended) in (EXIT_TIMED_OUT, EXIT_NOT_RUN):
-        reason = ended.get("reason") or ended.get("error") or ""
-        click.echo(f"mclictl: {ended.get('status')}{reason and f': {reason}'}", err=True)
 
 
 def _command(ctx: click.Context, commands: tuple[str, ...]) -> str:
@@ -80,24 +50,25 @@ def _command(ctx: click.Context, commands: tuple[str, ...]) -> str:
         'mclictl run "echo hi"',
         "mclictl run --timeout 60 --env STAGE=test --cwd . -- make test",
         'mclictl run --background "sleep 60 && echo done"',
+        "mclictl run --progress --memory 2G --secret API_TOKEN -- ./import --all",
+        "mclictl run -b --after 01938e5c-6f4e-7cc2-9c4e-0d5d0f2a8b11 --retries 3 -- make deploy",
     ],
     options_metavar="[OPTIONS]",
 )
 @click.argument("commands", metavar="COMMAND | -- WORD...", nargs=-1)
-@click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), help="End it after so many seconds."
-)
-@env_option
+@run_options
 @click.option("--cwd", metavar="DIR", help="Folder to run in.  [default: the server's]")
 @click.option("--background", "-b", is_flag=True, help="Do not wait: print the run's id.")
+@progress_option
 @click.pass_context
 def run(
     ctx: click.Context,
+    /,
     commands: tuple[str, ...],
-    timeout: float | None,
-    env: dict[str, str],
     cwd: str | None,
     background: bool,
+    progress: bool,
+    **given: Any,  # noqa: ANN401 - the values of the options that all runs share
 ) -> None:
     """Run a shell COMMAND on the server and show its output as it comes.
 
@@ -107,19 +78,19 @@ def run(
     The exit code is the command's own; 128+N when signal N ended it, 124 when it timed out,
     125 when it could not be started or its end is unknown, 130 after Ctrl-C.
     """
-    body: Json = {"command": _command(ctx, commands)}
-    if timeout is not None:
-        body["timeout"] = timeout
-    if env:
-        body["env"] = env
+    body: Json = {"command": _command(ctx, commands)} | requested(given)
     if cwd is not None:
         body["cwd"] = str(Path(cwd).absolute())
     target = ctx.ensure_object(Target)
+    if not background:
+        require_background(body)
+    if progress and (background or target.json):
+        raise click.UsageError("--progress shows output, which --background and --json do not.")
     with Client(target.url) as client:
         if background:
             _start(client, body, target)
         else:
-            ended = _collect(client, body) if target.json else _stream(client, body)
+            ended = _collect(client, body) if target.json else _stream(client, body, progress)
             explain(ended)
             ctx.exit(exit_code(ended))
 
@@ -138,20 +109,24 @@ def _collect(client: Client, body: Json) -> Json:
     return ended
 
 
-def _stream(client: Client, body: Json) -> Json:
+def _stream(client: Client, body: Json, progress: bool) -> Json:
     events = client.events("POST", f"{RUNS}/execute", body | {"stream": True})
     start = next(events, {})
+    run_id = str(start.get("job_id"))
     try:
-        ended = show_until_end(events)
+        with Printer({run_id: ""}, progress=progress) as printer:
+            for event in events:
+                if event.get("type") == "log":
+                    printer.log(run_id, event)
+                elif event.get("type") == "end":
+                    return event
     except NotReachable as failure:
-        raise _broken(start) from failure
-    if not ended:
-        raise _broken(start)
-    return ended
+        raise _broken(run_id) from failure
+    raise _broken(run_id)
 
 
-def _broken(start: Json) -> NotReachable:
+def _broken(run_id: str) -> NotReachable:
     return NotReachable(
         "The connection broke before the command was over; "
-        f"`mclictl show {start.get('job_id')}` tells what became of it."
+        f"`mclictl show {run_id}` tells what became of it."
     )

@@ -1,8 +1,7 @@
-"""`mclictl runs`, `show`, `logs` and `stop`: look after runs, however they were started."""
+"""`mclictl runs` and `show`: what ran, however it was started, and how it ended."""
 
 from __future__ import annotations
 
-import re
 import shlex
 from datetime import UTC, datetime
 
@@ -10,12 +9,12 @@ import click
 
 from cli import output
 from cli.client import RUNS, Client, ClientError, Json, UnknownRun, run_path
-from cli.follow import Position, follow
 from cli.output import Column
+from cli.quantities import moment, read_by
 from cli.verb import Target, Verb
 
 STATUSES = ("queued", "running", "completed", "failed", "cancelled", "timed_out", "lost")
-KINDS = ("execute", "workflow", "process")
+KINDS = ("execute", "workflow", "step", "process")
 LIMIT = 50
 
 
@@ -61,12 +60,23 @@ def print_runs(target: Target, found: list[Json], *, more: bool) -> None:
     examples=[
         "mclictl runs",
         "mclictl runs --status failed --status lost --limit 10",
+        "mclictl runs --group nightly --since 2h",
         "mclictl runs --kind process --all --json | jq '.[].id'",
     ],
 )
 @click.option("--status", type=click.Choice(STATUSES), multiple=True, help="May be repeated.")
 @click.option("--name", help="Only runs of the stored command or process of this name.")
-@click.option("--kind", type=click.Choice(KINDS), help="Processes are listed only when asked for.")
+@click.option(
+    "--kind", type=click.Choice(KINDS), help="Steps and processes are listed only when asked for."
+)
+@click.option("--group", help="Only runs of this group.")
+@click.option(
+    "--since",
+    metavar="WHEN",
+    callback=read_by(moment),
+    help="Only runs accepted since then: 2h (ago), 2026-11-22, 2026-11-22T14:00Z…",
+)
+@click.option("--until", metavar="WHEN", callback=read_by(moment), help="Only runs until then.")
 @click.option("--limit", type=click.IntRange(1), default=LIMIT, show_default=True)
 @click.option("--all", "everything", is_flag=True, help="All there are, whatever the limit.")
 @click.pass_obj
@@ -75,6 +85,9 @@ def runs(
     status: tuple[str, ...],
     name: str | None,
     kind: str | None,
+    group: str | None,
+    since: float | None,
+    until: float | None,
     limit: int,
     everything: bool,
 ) -> None:
@@ -86,107 +99,115 @@ def runs(
             status=status or None,
             name=name,
             kind=kind,
+            group=group,
+            since=since,
+            until=until,
         )
     print_runs(target, found, more=more)
 
 
-def existing(client: Client, run_id: str, method: str = "GET", path: str = "") -> Json:
-    """GET or POST something of one run; say clearly when there is no such run."""
+def existing(
+    client: Client,
+    run_id: str,
+    method: str = "GET",
+    path: str = "",
+    body: Json | None = None,
+    *,
+    patient: bool = False,
+) -> Json:
+    """Ask for something of one run; say clearly when there is no such run."""
     try:
-        return client.send(method, run_path(run_id) + path)
+        return client.send(method, run_path(run_id) + path, body, patient=patient)
     except ClientError as failure:
         if failure.status == 404 and not isinstance(failure, UnknownRun):
             raise UnknownRun(run_id) from failure
         raise
 
 
+HISTORY = [
+    Column("WHEN", lambda change: output.moment(change.get("at"))),
+    Column("STATUS", output.status_text),
+    Column("ATTEMPT", "attempt", right=True),
+    Column("REASON", "reason", shrinks=True),
+]
+STEPS = [
+    Column("STEP", "name"),
+    Column("STATUS", output.status_text),
+    Column("RC", "returncode", right=True),
+    Column("TOOK", took, right=True),
+    Column("ID", "id"),
+    Column("REASON", "reason", shrinks=True),
+]
+
+
 @click.command(cls=Verb, examples=["mclictl show 01938e5c-6f4e-7cc2-9c4e-0d5d0f2a8b11"])
 @click.argument("run_id", metavar="ID")
 @click.pass_obj
 def show(target: Target, run_id: str) -> None:
-    """Show everything about the run ID."""
+    """Show everything about the run ID: how it is run, how far it is, its history and its steps.
+
+    --json prints the run with its history, a list, and its step_runs, a list.
+    """
     with Client(target.url) as client:
         found = existing(client, run_id)
+        history = existing(client, run_id, path="/history")["items"]
+        steps = client.collect(f"{run_path(run_id)}/steps")[0] if found.get("steps") else []
     if target.json:
-        output.print_json(found)
+        output.print_json(found | {"history": history, "step_runs": steps})
         return
-    shown = dict(found)
-    shown["status"] = output.status_text(found)
-    shown["args"] = shlex.join(found.get("args") or [])
+    output.details(_shown(found))
+    for rows, columns in ((history, HISTORY), (steps, STEPS)):
+        if rows:
+            click.echo()
+            output.table(rows, columns, empty="")
+
+
+def _shown(run: Json) -> Json:
+    """The fields of a run as people read them; options that are not used are left out."""
+    shown = dict(run)
+    shown["status"] = output.status_text(run)
+    shown["args"] = shlex.join(run.get("args") or [])
     for name in ("created_at", "started_at", "finished_at"):
         shown[name.removesuffix("_at")] = output.moment(shown.pop(name, None))
     shown.pop("duration_seconds", None)
-    shown["took"] = took(found)
+    shown["took"] = took(run)
     for name in ("stdout", "stderr"):
         shown[name] = output.size(shown.pop(f"{name}_bytes", None))
-    output.details(shown)
+    shown["not_before"] = output.moment(run.get("not_before"))
+    shown["on"] = run.get("on") if run.get("after") else None
+    shown["retries"] = _retries(run.get("retries") or {})
+    shown["limits"] = _limits(run.get("limits") or {})
+    shown["progress"] = _progress(run.get("progress") or {})
+    for name in UNUSED:
+        if not shown.get(name):
+            shown.pop(name, None)
+    return shown
 
 
-def _offset(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not re.fullmatch(r"[0-9]+(,[0-9]+)?", value):
-        raise click.BadParameter("must be a number of bytes, N, or N,M for stdout and stderr.")
-    return value
+UNUSED = (
+    "env", "secrets", "priority", "after", "on", "retries", "limits", "stdin", "parent_id", "steps",
+    "retry_of", "not_before", "progress",
+)  # fmt: skip
 
 
-@click.command(
-    cls=Verb,
-    examples=[
-        "mclictl logs 01938e5c-6f4e-7cc2-9c4e-0d5d0f2a8b11",
-        "mclictl logs -f --stream stderr 01938e5c-6f4e-7cc2-9c4e-0d5d0f2a8b11",
-    ],
-)
-@click.argument("run_id", metavar="ID")
-@click.option("--follow", "-f", "following", is_flag=True, help="Go on until the run is over.")
-@click.option(
-    "--stream",
-    type=click.Choice(["stdout", "stderr", "all"]),
-    default="all",
-    show_default=True,
-    help="With `all`, what went to stderr is written to stderr.",
-)
-@click.option(
-    "--offset",
-    metavar="N[,M]",
-    callback=_offset,
-    help="Start behind byte N of the stream, or of stdout (and M of stderr).",
-)
-@click.pass_obj
-def logs(target: Target, run_id: str, following: bool, stream: str, offset: str | None) -> None:
-    """Print the output of the run ID, or follow it, across restarts of the server too.
-
-    --json prints a list of log events; with --follow, one event on each line.
-    """
-    with Client(target.url) as client:
-        if following:
-            events = follow(client, run_id, Position.parse(stream, offset))
-        else:
-            existing(client, run_id)
-            path = f"{run_path(run_id)}/logs"
-            events = client.events("GET", path, stream=stream, offset=offset)
-        if target.json and not following:
-            output.print_json_list(events)
-            return
-        for event in events:
-            if target.json:
-                output.print_json_line(event)
-            elif event.get("type") == "log":
-                output.write_log(event, split=stream == "all")
+def _retries(retry: Json) -> str:
+    if not retry.get("times"):
+        return ""
+    first, longest = output.duration(retry["delay"]), output.duration(retry["longest"])
+    return f"{retry['times']}, after {first}, each {retry['factor']:g} times longer up to {longest}"
 
 
-@click.command(cls=Verb, examples=["mclictl stop 01938e5c-6f4e-7cc2-9c4e-0d5d0f2a8b11"])
-@click.argument("run_id", metavar="ID")
-@click.pass_obj
-def stop(target: Target, run_id: str) -> None:
-    """Stop the run ID, and say which signal it took."""
-    with Client(target.url) as client:
-        print_stopped(target, existing(client, run_id, "POST", "/stop"))
+def _limits(limits: Json) -> str:
+    said = [
+        f"nice {limits['nice']}" if limits.get("nice") else "",
+        f"memory {output.size(limits['memory'])}" if limits.get("memory") else "",
+        f"processor {output.duration(limits['cpu'])}" if limits.get("cpu") else "",
+        f"processes {limits['processes']}" if limits.get("processes") else "",
+    ]
+    return ", ".join(filter(None, said))
 
 
-def print_stopped(target: Target, stopped: Json) -> None:
-    """Print how a stop went."""
-    if target.json:
-        output.print_json(stopped)
-    elif stopped.get("signal"):
-        click.echo(f"{stopped['id']} {stopped['status']}: ended by {stopped['signal']}")
-    else:
-        click.echo(f"{stopped['id']} was over already: {stopped['status']}")
+def _progress(progress: Json) -> str:
+    if not progress:
+        return ""
+    return f"{progress['percent']:g} % {progress.get('message') or ''}".rstrip()

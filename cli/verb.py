@@ -56,49 +56,8 @@ def json_option() -> click.Option:
     )
 
 
-def _write_examples(formatter: click.HelpFormatter, examples: Sequence[str]) -> None:
-    with formatter.section("Examples"):
-        for line in examples:
-            formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
-
-
-class LocalVerb(click.Command):
-    """A command that asks no server; its help ends with examples."""
-
-    def __init__(
-        self,
-        name: str | None,
-        *,
-        examples: Sequence[str],
-        **attrs: Any,  # noqa: ANN401 - handed through to click as it is
-    ) -> None:
-        super().__init__(name, **attrs)
-        self.examples = examples
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples last."""
-        super().format_epilog(ctx, formatter)
-        _write_examples(formatter, self.examples)
-
-
-class Verb(LocalVerb):
-    """A command that talks to the server: takes `--url` and `--json` besides its own options."""
-
-    def __init__(
-        self,
-        name: str | None,
-        *,
-        examples: Sequence[str],
-        **attrs: Any,  # noqa: ANN401 - handed through to click as it is
-    ) -> None:
-        super().__init__(name, examples=examples, **attrs)
-        self.params += [json_option(), url_option()]
-
-
-class Noun(click.Group):
-    """A group of verbs; a mistyped one is answered with the nearest that exists."""
-
-    command_class = Verb
+class Exampled(click.Command):
+    """A command or a group of them whose help ends with examples."""
 
     def __init__(
         self,
@@ -113,7 +72,31 @@ class Noun(click.Group):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples last."""
         super().format_epilog(ctx, formatter)
-        _write_examples(formatter, self.examples)
+        with formatter.section("Examples"):
+            for line in self.examples:
+                formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+
+
+class LocalVerb(Exampled):
+    """A command that asks no server."""
+
+
+class Verb(LocalVerb):
+    """A command that talks to the server: takes `--url` and `--json` besides its own options."""
+
+    def __init__(
+        self,
+        name: str | None = None,
+        **attrs: Any,  # noqa: ANN401 - handed through to click as it is
+    ) -> None:
+        super().__init__(name, **attrs)
+        self.params += [json_option(), url_option()]
+
+
+class Noun(Exampled, click.Group):
+    """A group of verbs; a mistyped one is answered with the nearest that exists."""
+
+    command_class = Verb
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -125,22 +108,3 @@ class Noun(click.Group):
             hint = f" Did you mean '{near[0]}'?" if near else ""
             ctx.fail(f"No such command '{name}'.{hint}")
         return super().resolve_command(ctx, args)
-
-
-def _pairs(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
-    for text in values:
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise click.BadParameter(f"'{text}' is not of the form K=V.")
-        pairs[key] = value
-    return pairs
-
-
-env_option = click.option(
-    "--env",
-    multiple=True,
-    metavar="K=V",
-    callback=_pairs,
-    help="Set an environment variable; may be repeated.",
-)

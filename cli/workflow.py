@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from cli import output
 from cli.client import RUNS, Client, ClientError, Json, is_run_id
-from cli.follow import Position, follow
-from cli.run import exit_code, explain, show_until_end
-from cli.runs import LIMIT, STATUSES, existing, print_runs, print_stopped
-from cli.verb import Noun, Target, env_option
+from cli.control import print_stopped
+from cli.follow import print_started, require_wait, wait_option
+from cli.options import progress_option, requested, run_options
+from cli.runs import LIMIT, STATUSES, existing, print_runs
+from cli.verb import Noun, Target
 
 
 @click.group(cls=Noun, examples=["mclictl workflow start report 2026-11", "mclictl workflow list"])
@@ -21,24 +23,24 @@ def workflow() -> None:
     "start",
     examples=[
         "mclictl workflow start report 2026-11 --env STAGE=test",
-        "mclictl workflow start report --wait -- --verbose",
+        "mclictl workflow start report --wait --progress -- --verbose",
+        "mclictl workflow start report --group nightly --retries 3 --retry-delay 10s",
     ],
 )
 @click.argument("name")
 @click.argument("args", nargs=-1)
-@env_option
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="End it after seconds.")
-@click.option(
-    "--wait", "--follow", "-f", "wait", is_flag=True, help="Show its output until it is over."
-)
+@run_options
+@wait_option
+@progress_option
 @click.pass_context
 def start(
     ctx: click.Context,
+    /,
     name: str,
     args: tuple[str, ...],
-    env: dict[str, str],
-    timeout: float | None,
     wait: bool,
+    progress: bool,
+    **given: Any,  # noqa: ANN401 - the values of the options that all runs share
 ) -> None:
     """Run the stored command NAME with ARGS; options for it go behind `--`.
 
@@ -46,30 +48,11 @@ def start(
     Ctrl-C then leaves the run going. With --wait and --json, prints the run once it is over.
     """
     target = ctx.ensure_object(Target)
-    body: Json = {"name": name, "args": list(args), "env": env}
-    if timeout is not None:
-        body["timeout"] = timeout
+    require_wait(target, wait=wait, progress=progress)
+    body: Json = {"name": name, "args": list(args)} | requested(given)
     with Client(target.url) as client:
         started = client.send("POST", f"{RUNS}/start", body)
-        if wait:
-            ctx.exit(_wait(client, started["job_id"], target))
-    if target.json:
-        output.print_json(started)
-    else:
-        click.echo(started["job_id"])
-
-
-def _wait(client: Client, run_id: str, target: Target) -> int:
-    events = follow(client, run_id, Position("all"))
-    if target.json:
-        for _ in events:
-            pass
-        ended = existing(client, run_id)
-        output.print_json(ended)
-    else:
-        ended = show_until_end(events)
-    explain(ended)
-    return exit_code(ended)
+        ctx.exit(print_started(client, started, target, wait=wait, progress=progress))
 
 
 @workflow.command(
@@ -108,7 +91,7 @@ def stop(target: Target, id_or_name: str) -> None:
     """Stop a run by its id, or the most recently started one of a stored command."""
     with Client(target.url) as client:
         run_id = id_or_name if is_run_id(id_or_name) else _latest(client, id_or_name)
-        print_stopped(target, existing(client, run_id, "POST", "/stop"))
+        print_stopped(target, [existing(client, run_id, "POST", "/stop", patient=True)])
 
 
 def _latest(client: Client, name: str) -> str:

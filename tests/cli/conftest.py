@@ -13,7 +13,7 @@ import sys
 import termios
 from dataclasses import dataclass
 from fcntl import ioctl
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
@@ -45,13 +45,15 @@ class Mclictl:
     url: str
     home: Path
 
-    def spawn(self, *args: str, **extra: str) -> subprocess.Popen[str]:
+    def spawn(
+        self, *args: str, stdin: TextIO | int = subprocess.DEVNULL, **extra: str
+    ) -> subprocess.Popen[str]:
         """Start it and leave it running."""
         return subprocess.Popen(
             [sys.executable, "-m", "cli", *args],
             cwd=ROOT,
             env=self.environment(**extra),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -62,7 +62,14 @@ def test_help_lists_every_command_and_the_exit_codes() -> None:
     listed, _, rest = shown.partition("Commands:\n")[2].partition("\n\n")
     names = [line.split()[0] for line in listed.splitlines()]
     assert names == cli.list_commands(click.Context(cli))
-    for line in ("1    the server said no", "2    the command line", "3    the server cannot be"):
+    for line in (
+        "1    the server said no",
+        "2    the command line",
+        "3    the server cannot be",
+        "124    it timed out",
+        "125    it was not started",
+        "128+N  signal",
+    ):
         assert line in rest
 
 

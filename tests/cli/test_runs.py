@@ -33,6 +33,17 @@ def test_runs_can_be_narrowed(mclictl: Mclictl) -> None:
     assert mclictl.json("runs", "--name", "nobody has this name") == []
 
 
+def test_runs_can_be_narrowed_by_when_they_were_accepted(mclictl: Mclictl) -> None:
+    run_id = mclictl.finished("true")
+    assert run_id in {run["id"] for run in mclictl.json("runs", "--since", "1h")}
+    assert run_id not in {run["id"] for run in mclictl.json("runs", "--until", "1h")}
+    # Its whole second: the fraction as printed may be rounded up.
+    second = mclictl.json("show", run_id)["created_at"][:19] + "Z"
+    assert run_id in {run["id"] for run in mclictl.json("runs", "--since", second)}
+    assert mclictl.json("runs", "--since", "2999-01-01") == []
+    assert "neither how long ago" in mclictl("runs", "--since", "odd", exits=2).stderr
+
+
 def test_a_limit_is_kept_and_all_pages_through(mclictl: Mclictl) -> None:
     made = {mclictl.background("true") for _ in range(3)}
     done = mclictl("runs", "--limit", "2")
@@ -79,11 +90,15 @@ def test_times_are_for_humans_on_a_terminal(mclictl: Mclictl) -> None:
 
 def test_one_run_is_shown_whole(mclictl: Mclictl) -> None:
     run_id = mclictl.finished("echo hi")
-    shown = dict(line.split(maxsplit=1) for line in mclictl("show", run_id).stdout.splitlines())
+    fields, _, history = mclictl("show", run_id).stdout.partition("\n\n")
+    shown = dict(line.split(maxsplit=1) for line in fields.splitlines())
     assert (shown["id"], shown["status"], shown["returncode"]) == (run_id, "completed", "0")
     assert (shown["command"], shown["stdout"]) == ("echo hi", "3 B")
     found = mclictl.json("show", run_id)
     assert (found["id"], found["stdout_bytes"]) == (run_id, 3)
+    statuses = ["queued", "running", "completed"]
+    assert [line.split()[1] for line in history.splitlines()] == ["STATUS", *statuses]
+    assert [change["status"] for change in found["history"]] == statuses
 
 
 def test_stop_says_which_signal_it_took(mclictl: Mclictl) -> None:
@@ -94,7 +109,7 @@ def test_stop_says_which_signal_it_took(mclictl: Mclictl) -> None:
     assert (other["status"], other["signal"]) == ("cancelled", "SIGTERM")
 
 
-@pytest.mark.parametrize("verb", [["show"], ["logs"], ["logs", "-f"], ["stop"]])
+@pytest.mark.parametrize("verb", [["show"], ["logs"], ["logs", "-f"], ["stop"], ["wait"]])
 @pytest.mark.parametrize("run_id", [UNKNOWN, UNKNOWN[:8], "list", "../commands/list", ""])
 def test_an_unknown_id_is_told(mclictl: Mclictl, verb: list[str], run_id: str) -> None:
     done = mclictl(*verb, run_id, exits=1)
