@@ -66,9 +66,10 @@ class Figures:
 
 @dataclass(slots=True)
 class Load:
-    """What all connections share."""
+    """What all connections share. `bodies` collects those of right answers, where it is given."""
 
     plan: Plan
+    bodies: list[bytes] | None = None
     latencies: list[float] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
     connects: int = 0
@@ -241,6 +242,7 @@ class Wire(asyncio.Protocol):
         """Judge the answer and hand it to the lane."""
         assert self.lane is not None
         problem = None
+        bodies = self.lane.load.bodies
         if len(answer) > self.whole:
             problem = "more bytes than the answer has"
         elif self.status != self.plan.status:
@@ -249,6 +251,8 @@ class Wire(asyncio.Protocol):
             for text in self.plan.expected:
                 if text not in answer:
                     problem = f"answer without {text.decode()}"
+        if bodies is not None and problem is None:
+            bodies.append(answer.partition(b"\r\n\r\n")[2])
         self.buffer, self.whole = b"", 0
         self.lane.answered(problem, reusable=self.reusable and problem is None)
 
@@ -281,9 +285,9 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     return round(ordered[max(0, math.ceil(share * len(ordered)) - 1)] * 1000, 3)
 
 
-async def hammer(plan: Plan) -> Figures:
-    """Run the plan to its end."""
-    load = Load(plan)
+async def hammer(plan: Plan, bodies: list[bytes] | None = None) -> Figures:
+    """Run the plan to its end; the bodies of right answers are appended to `bodies`."""
+    load = Load(plan, bodies)
     lanes = [Lane(load) for _ in range(plan.connections)]
     if plan.warmup:
         asyncio.get_running_loop().call_later(plan.warmup, load.begin)

@@ -1,4 +1,4 @@
-"""The stored command that the load starts and stops, put into a server's database directly.
+"""The stored commands that the load starts, put into a server's database directly.
 
 Neither contract of the old daemon can create one; the tables are shared (docs/decisions/0001).
 """
@@ -16,10 +16,10 @@ WORKFLOW = "loadtest-sleeper"
 CODE = "sleep 30\n"
 
 
-def plant(home: Path) -> None:
-    """Insert it into the database of a server that has started."""
+def plant(home: Path, name: str = WORKFLOW, code: str = CODE) -> None:
+    """Insert one into the database of a server that has started."""
     now = time.time()
-    row = (str(uuid.uuid4()), WORKFLOW, "Started and stopped under load", CODE, "shell", now, now)
+    row = (str(uuid.uuid4()), name, "Started under load", code, "shell", now, now)
     with closing(sqlite3.connect(home / "mcli.db", timeout=5)) as connection, connection:
         connection.execute(
             "INSERT INTO commands (id, name, description, code, language, created_at, updated_at)"

@@ -46,15 +46,23 @@ class Launch:
 
 
 OLD_DAEMON = Launch("legacy_flask --port {legacy_port} --home {home}", frozenset({"legacy daemon"}))
+GUNICORN = Launch(
+    "gunicorn --config python:loadtests.gthread --bind 127.0.0.1:{legacy_port}"
+    " --env MCLI_HOME={home} 'loadtests.gthread:app()'",
+    frozenset({"legacy daemon"}),
+)
 LIMIT = Launch("loadtests.limit --port {port}", frozenset({"limit"}))
+SERVE = "cli serve"
+RESIDENT = "loadtests.watched --resident 500"
+WATCHED = "loadtests.watched --lag {home}/lag.json"
 
 
-def dual(stage: str) -> Launch:
+def dual(stage: str, serve: str = SERVE, **settings: str) -> Launch:
     """Both stacks in one process, every old route in that stage."""
     return Launch(
-        "cli serve --port {port} --legacy-port {legacy_port} --home {home}",
+        serve + " --port {port} --legacy-port {legacy_port} --home {home}",
         frozenset({"new API", "legacy API"}),
-        {"MCLI_DEFAULT_STAGE": stage},
+        {"MCLI_DEFAULT_STAGE": stage, **settings},
     )
 
 
@@ -70,6 +78,11 @@ class Server:
         """Ask it to end, as `systemctl stop` would, and return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(ENDED_WITHIN)
+
+    def kill(self) -> None:
+        """End it the hard way: no chance to clean up."""
+        self.process.kill()
+        self.process.wait(ENDED_WITHIN)
 
     def __enter__(self) -> Self:
         return self

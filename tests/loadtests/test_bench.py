@@ -4,19 +4,45 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
+import subprocess
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from loadtests import bench
-from loadtests.contestants import BASELINE, CONTESTANTS, ROWS, Contestant, Row, by_hand
-from loadtests.hammer import plan_of
-from loadtests.report import Spread, document, markdown, ratios, summarize, table
+from loadtests.contestants import (
+    BASELINE,
+    CONTESTANTS,
+    ROWS,
+    TARGETS,
+    Contestant,
+    Program,
+    Row,
+    absent,
+    by_hand,
+)
+from loadtests.figures import Figure, Spread
+from loadtests.hammer import Figures, plan_of
+from loadtests.report import Chapter, document, markdown, ratios, summarize, table, verdicts
+from loadtests.scenarios import Scenario
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from loadtests.scenarios import Scale
+
+SPAWN = CONTESTANTS["spawn"]
+MEASURED = [
+    pytest.param(row, contestant, id=f"{row.key}-{contestant.key}")
+    for row in ROWS.values()
+    for contestant in CONTESTANTS.values()
+    if row.key in contestant.rows
+]
 ABOUT = {
+    "quick": False,
+    "absent": [],
     "begun": "2026-01-01T00:00:00+00:00",
     "repetitions": 3,
     "seconds": 1.0,
@@ -49,10 +75,9 @@ SAMPLES = {
 
 def test_ratios_compare_neighbours_in_time() -> None:
     # The medians alone, 300 and 100, would hide that it was 4 times as fast once.
-    assert ratios([300, 200, 500], [100, 50, 200]) == Spread(3.0, 2.5, 4.0)
-    assert ratios([300, 200], [0, 100]) == Spread(2.0, 2.0, 2.0)
-    assert ratios([300], []) is None
-    assert ratios([300], [0]) is None
+    assert ratios([300, 200, 500], [100, 50, 200]) == [3.0, 4.0, 2.5]
+    assert ratios([300, 200], [0, 100]) == [2.0]
+    assert ratios([300], []) == ratios([300], [0]) == []
 
 
 def test_summary() -> None:
@@ -63,6 +88,22 @@ def test_summary() -> None:
     assert shim.ratio == Spread(3.0, 2.5, 4.0)
     assert shim.requests == 1000
     assert (alone.ratio, alone.errors, alone.error_kinds) == (None, 2, {"status 503": 2})
+
+
+def test_targets_are_held_against_neighbours_in_time() -> None:
+    samples = {
+        ("execute", BASELINE): [sample(100), sample(50), sample(200)],
+        ("execute", "shim"): [sample(300), sample(90), sample(300)],
+    }
+    (figure,) = verdicts(summarize(samples))
+    assert (list(figure.values), figure.least, figure.met) == ([3.0, 1.8, 1.5], 2.0, False)
+    assert figure.title.endswith("shim, stage new / old daemon (werkzeug)")
+
+
+def test_targets_name_what_is_measured() -> None:
+    for target in TARGETS:
+        for contestant in (target.contestant, target.over):
+            assert target.row in CONTESTANTS[contestant].rows
 
 
 def test_table_is_aligned_markdown() -> None:
@@ -81,6 +122,18 @@ def test_report_for_people() -> None:
     assert "MCLI_DEFAULT_STAGE=new python -m cli serve --port 8000 --legacy-port 5005" in text
 
 
+def test_report_of_scenarios() -> None:
+    done = Chapter("ten", "Ten", "How.", [Figure("over", [0.7], "s", most=0.6)])
+    failed = Chapter("log", "Log", "How.", [], "Failed: no")
+    text = markdown(ABOUT, [], [done, failed])
+    assert "MISSED" in text
+    assert 'make bench ARGS="--scenario log"' in text
+    first, second = document(ABOUT, [], [done, failed])["scenarios"]
+    assert first["figures"][0]["met"] is False
+    assert second["failure"] == "Failed: no"
+    assert (done.wrong, failed.wrong) == (False, True)
+
+
 def test_report_for_programs() -> None:
     found = json.loads(json.dumps(document(ABOUT, summarize(SAMPLES))))
     assert found["repetitions"] == 3
@@ -90,10 +143,14 @@ def test_report_for_programs() -> None:
     assert shim["load_command"].startswith("python -m loadtests.hammer http://127.0.0.1:5005/")
 
 
-@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
-@pytest.mark.parametrize("contestant", CONTESTANTS.values(), ids=CONTESTANTS)
-def test_every_row_can_be_run_by_hand(row: Row, contestant: Contestant) -> None:
-    python, _, module, *args = shlex.split(by_hand(row, contestant))
+@pytest.mark.parametrize(("row", "contestant"), MEASURED)
+def test_every_row_can_be_run_by_hand(row: Row, contestant: Contestant | Program) -> None:
+    serve, load = by_hand(row, contestant)
+    if isinstance(contestant, Program):
+        assert contestant.source in serve
+        assert load.endswith("-c 10")
+        return
+    python, _, module, *args = shlex.split(load)
     assert (python, module) == ("python", "loadtests.hammer")
     plan = plan_of(args)
     call = row.call(contestant.dialect)
@@ -105,23 +162,65 @@ def test_every_row_can_be_run_by_hand(row: Row, contestant: Contestant) -> None:
 def test_each_repetition_begins_with_another_contestant(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench.Series, "measure", lambda *_: sample(1))
     some = [CONTESTANTS["old"], CONTESTANTS["shim"], CONTESTANTS["limit"]]
-    effort = bench.Effort(repetitions=3, seconds=1, warmup=0)
+    effort = replace(bench.QUICK, repetitions=3)
     order = [c.key for _, c, _ in bench.rounds(effort, [ROWS["status"]], some)]
     assert order == ["old", "shim", "limit", "shim", "limit", "old", "limit", "old", "shim"]
+
+
+def test_c_program_says_what_the_load_generator_says(tmp_path: Path) -> None:
+    assert isinstance(SPAWN, Program)
+    if reason := absent(SPAWN):
+        pytest.skip(reason)
+    argv = [str(SPAWN.build(tmp_path)), "-c", "3", "-d", "0.3", "--warmup", "0.1"]
+    said = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)
+    assert said.keys() == {field.name for field in fields(Figures)}
+    assert said["requests"] > 10
+    assert said["throughput"] == pytest.approx(said["requests"] / said["seconds"], rel=0.05)
+    assert 0 < said["p50_ms"] <= said["p95_ms"] <= said["p99_ms"] <= said["max_ms"]
+    assert subprocess.run([*argv, "-x"], check=False, capture_output=True).returncode == 2
+
+
+def test_nobody_misses_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    reasons = [absent(contestant) for contestant in CONTESTANTS.values()]
+    assert [reason for reason in reasons if reason] == [
+        "limit: posix_spawn in C: not measured, there is no C compiler (`cc`) on this machine"
+    ]
+
+
+def test_a_scenario_that_fails_is_said_and_the_next_one_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: Scale) -> list[Figure]:
+        raise ValueError("out of luck")
+
+    played = {
+        "ten": Scenario("ten", "Ten", lambda _: "How.", fail),
+        "log": Scenario("log", "Log", lambda _: "How.", lambda _: [Figure("size", [1], none=True)]),
+    }
+    monkeypatch.setattr(bench, "SCENARIOS", played)
+    assert bench.main(["--scenario", "ten", "--scenario", "log", "--output", str(tmp_path)]) == 1
+    printed = capsys.readouterr().out
+    assert "ValueError: out of luck" in printed
+    assert "MISSED" in printed
 
 
 def test_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bench, "QUICK", bench.Effort(repetitions=1, seconds=0.2, warmup=0.1))
+    short = replace(bench.QUICK, repetitions=1, seconds=0.2, warmup=0.1)
+    monkeypatch.setattr(bench, "QUICK", short)
     output = tmp_path / "bench"
-    args = ["--quick", "--row", "execute", "--contestant", "limit", "--output", str(output)]
-    assert bench.main(args) == 0
+    args = ["--quick", "--row", "execute", "--row", "start", "--output", str(output)]
+    wanted = ["gunicorn", "shim", *(["spawn"] if shutil.which("cc") else [])]
+    assert bench.main([*args, *(f"--contestant={key}" for key in wanted)]) == 0
     printed = capsys.readouterr().out
     assert printed.strip() == (output / "report.md").read_text().strip()
-    rows = json.loads((output / "report.json").read_text())["rows"]
+    report = json.loads((output / "report.json").read_text())
+    rows = report["rows"]
     assert [(row["row"], row["contestant"]) for row in rows] == [
-        ("execute", "old"),
-        ("execute", "limit"),
+        *(("execute", key) for key in ("old", *wanted)),
+        *(("start", key) for key in ("old", "gunicorn", "shim")),
     ]
+    assert len(report["targets"]) == len(wanted) + 1
     assert all(row["requests"] > 0 and row["errors"] == 0 for row in rows)

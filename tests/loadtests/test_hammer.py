@@ -136,6 +136,21 @@ async def test_an_answer_that_never_comes_is_given_up() -> None:
     assert (figures.requests, figures.error_kinds) == (0, {"no answer within 0.2 s": 2})
 
 
+async def test_bodies_of_right_answers_are_kept() -> None:
+    answers = [OK.replace(b"hi", b"no"), OK]
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(answers.pop())
+
+    async with serving(answer) as port:
+        plan = Plan(
+            "127.0.0.1", port, b"GET / HTTP/1.1\r\n\r\n", expected=(b"hi",), count=2, connections=1
+        )
+        bodies: list[bytes] = []
+        figures = await hammer(plan, bodies)
+    assert (figures.requests, figures.errors, bodies) == (1, 1, [b"hi"])
+
+
 def test_head() -> None:
     assert parse_head(b"HTTP/1.1 202 Accepted\r\nCONTENT-length:  12") == (202, 12, True)
     closing = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close"
