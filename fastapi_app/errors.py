@@ -100,6 +100,13 @@ class NoInputError(AppError):
     status, code, title = 409, "no-input", "The run takes no input"
 
 
+class InputFullError(AppError):
+    status, code, title = 503, "input-full", "The run does not read its input"
+
+    def __init__(self, written: int, size: int) -> None:
+        super().__init__(f"{written} of {size} bytes went in; go on behind these.", retry_after=1)
+
+
 class DaemonStoppedError(AppError):
     status, code, title = 503, "daemon-stopped", "The daemon is stopped"
 

@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _ASCII = bytes(range(128)).decode()
 _INTERIM = b"HTTP/1.1 1"
+_SWITCHING = b"HTTP/1.1 101"
 
 
 class TolerantHttp(HttpToolsProtocol):
@@ -49,7 +50,8 @@ class _Speller:
         self.at_head = True
 
     def write(self, data: bytes) -> None:
-        if self.at_head and not data.startswith(_INTERIM):
+        # What follows the head of an upgrade is another protocol's.
+        if self.at_head and (not data.startswith(_INTERIM) or data.startswith(_SWITCHING)):
             self.at_head = False
             data = _spelled(data)
         self._transport.write(data)

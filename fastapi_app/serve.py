@@ -24,6 +24,7 @@ from fastapi_app.app import create_app
 from fastapi_app.errors import StartupError, StorageUnavailableError
 from fastapi_app.http1 import TolerantHttp
 from fastapi_app.settings import Settings
+from fastapi_app.websocket import DroppableWebSocket
 
 BACKLOG = 2048
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -133,7 +134,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=TolerantHttp,
-                ws="websockets-sansio",
+                ws=DroppableWebSocket,
                 # What many follow is encoded once for all of them.
                 ws_per_message_deflate=False,
                 lifespan="off",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +12,9 @@ from typing import Any
 
 from fastapi_app.engine.active import Active
 from fastapi_app.engine.background import Background
+from fastapi_app.engine.identity import age, boot_id
 from fastapi_app.engine.logs import LogFiles
-from fastapi_app.engine.records import Records
+from fastapi_app.engine.records import Records, persist
 from fastapi_app.models import Run, RunStatus, Stream
 
 SKIPPED = "skipped"
@@ -22,10 +24,11 @@ _FAILED = {RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.LOST}
 
 @dataclass(slots=True, eq=False)
 class Document:
-    """A run made of steps, and how they stand."""
+    """A run made of steps, and how they stand. `began` is monotonic: when it came to run."""
 
     active: Active
     pending: set[str]
+    began: float
     ended: list[Run] = field(default_factory=list)
     marking: asyncio.Task[bool] | None = None
     timed_out: bool = False
@@ -34,10 +37,16 @@ class Document:
     def run(self) -> Run:
         return self.active.run
 
+    @property
+    def seconds(self) -> float:
+        """How long it has been running."""
+        return time.monotonic() - self.began
+
     @classmethod
     def of(cls, active: Active, steps: Sequence[Run]) -> Document:
         """The document with its steps as they are stored."""
-        document = cls(active, {step.id for step in steps})
+        began = time.monotonic() - _running_for(active.run, steps)
+        document = cls(active, {step.id for step in steps}, began)
         for step in steps:
             if step.status.final:
                 document.take(step)
@@ -59,13 +68,16 @@ class Document:
             code = failed[0].returncode or 1
         elif cancelled := [step for step in self.ended if _was_cancelled(step)]:
             status, reason = RunStatus.CANCELLED, how(cancelled[0])
+        elif not any(step.status is RunStatus.COMPLETED for step in self.ended):
+            status, reason = RunStatus.CANCELLED, self.ended[0].reason
         if self.timed_out:
             status, reason = RunStatus.TIMED_OUT, f"timed out after {self.run.timeout:g} seconds"
         return self.run.but(
             status=status,
             reason=reason,
             returncode=None if status is RunStatus.CANCELLED else code,
-            finished_at=time.time(),
+            # The wall clock may jump; how long a run took must not.
+            finished_at=self.run.started_at and self.run.started_at + self.seconds,
         )
 
 
@@ -110,7 +122,7 @@ class Documents:
             return
         self._note(document, f"step {step.name} running")
         if document.run.status is RunStatus.QUEUED:
-            self._start(document, step.started_at or time.time())
+            self._start(document, step.started_at or time.time(), [step])
 
     def step_ended(self, step: Run) -> None:
         """Take the end of a step into account: with the last one the document ends."""
@@ -126,9 +138,10 @@ class Documents:
         document = self._open[run_id]
         await asyncio.gather(*(self._stop(step) for step in list(document.pending)))
 
-    def _start(self, document: Document, at: float) -> None:
+    def _start(self, document: Document, at: float, steps: Sequence[Run] = ()) -> None:
         active = document.active
         active.run = run = active.run.but(status=RunStatus.RUNNING, started_at=at)
+        document.began = time.monotonic() - _running_for(run, steps)
         document.marking = self._background.start(self._records.started(run))
         document.marking.add_done_callback(lambda _: active.started.set())
         self._limit(document)
@@ -138,14 +151,12 @@ class Documents:
             self._background.start(self._end_in_time(document, document.run.timeout))
 
     async def _end_in_time(self, document: Document, timeout: float) -> None:
-        spent = time.time() - (document.run.started_at or time.time())
         try:
-            # The wall clock may have jumped since an earlier server started it.
-            async with asyncio.timeout(min(timeout, max(0.0, timeout - spent))):
+            async with asyncio.timeout(max(0.0, timeout - document.seconds)):
                 await document.active.over.wait()
         except TimeoutError:
             document.timed_out = True
-            await self.stop_steps(document.run.id)
+            await persist(document.run.id, lambda: self.stop_steps(document.run.id))
 
     async def _end(self, document: Document) -> None:
         ended = document.outcome()
@@ -158,7 +169,8 @@ class Documents:
     def _note(self, document: Document, line: str) -> None:
         """Say in the document's own log how its steps go."""
         path = Path(self._logs.path(document.run.id, Stream.STDOUT))
-        with path.open("a", encoding="utf-8") as file:
+        # A full disk must not hold up the steps.
+        with contextlib.suppress(OSError), path.open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
 
 
@@ -170,6 +182,14 @@ def how(step: Run) -> str:
     if step.status is RunStatus.FAILED:
         return f"{said} with exit code {step.returncode}"
     return said
+
+
+def _running_for(run: Run, steps: Sequence[Run]) -> float:
+    """Seconds since a document came to run, by the clock of the kernel if that can tell."""
+    if run.started_at is None:
+        return 0.0
+    ages = [age(s.pid_started) for s in steps if s.pid_started and s.boot_id == boot_id()]
+    return max(ages, default=max(0.0, time.time() - run.started_at))
 
 
 def _was_cancelled(step: Run) -> bool:

@@ -130,18 +130,22 @@ class EmbeddedEngine:
         """Accept a run and its steps, all or none; each starts when those it needs are over.
 
         Raises:
-            GroupNotFoundError: a step names a group there is none of.
+            GroupNotFoundError: it or a step names a group there is none of.
             QueueFullError: too many runs wait already.
         """
-        for step in steps:
-            self._admission.require_room(step, len(steps))
+        for each in (run, *steps):
+            self._admission.require_room(each, len(steps))
         run, *steps = (each.but(owner=own_identity()) for each in (run, *steps))
-        await self._runs.add_together([run, *steps])
+        self._admission.reserve(len(steps))
+        try:
+            await self._runs.add_together([run, *steps])
+        finally:
+            self._admission.reserve(-len(steps))
         active = self._watch(run)
         watched = [self._watch(step) for step in steps]
         self._documents.watch(active, steps)
-        for each in watched:
-            self._admission.enter(each)
+        for entering in watched:
+            self._admission.enter(entering)
         return run
 
     async def attend(self, run: Run, on_start: Callable[[Run], None] | None = None) -> Run:
@@ -256,7 +260,8 @@ class EmbeddedEngine:
             if not active.stopping:
                 await self._run_launched(active)
         except SpawnFailedError as error:
-            self._logs.complain(active.run.id, error.detail)
+            with contextlib.suppress(OSError):  # what refused the child may refuse this too
+                self._logs.complain(active.run.id, error.detail)
             await self._settle(active, outcome.refused(active.run, error))
         except AlreadyStartedError:
             await self._take_up(active, self._attempts.trace(active.run))
@@ -357,7 +362,7 @@ class EmbeddedEngine:
 
     async def _stop_elsewhere(self, run: Run, order: StopOrder) -> tuple[Run, Signals | None]:
         """Stop a run that another server watches."""
-        used = await signal_elsewhere(run, grace=order.kill_after)
+        used = await signal_elsewhere(run, order.grace, order.signals)
         # Its watcher saw the exit code; only when it does not write it down do we.
         if owner_is_alive(run.owner) and (stored := await written_down(self._runs, run)):
             return stored, used

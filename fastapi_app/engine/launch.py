@@ -67,9 +67,9 @@ def launch_of(run: Run, logs: LogFiles, scripts: Scripts, *, durable: bool) -> L
     cwd, path = run.cwd, SHELL
     if run.command_id is not None:
         script = scripts.find(run.id)
-        cwd = str(script.parent)
         path = interpreter(_LANGUAGES[script.suffix[1:]])
-        argv = [path, script.name, *run.args]
+        argv = [path, script.name if cwd is None else str(script), *run.args]
+        cwd = cwd or str(script.parent)
     elif run.kind is RunKind.PROCESS and run.args:
         path = program(run.command, run.env.get("PATH"))
         argv = [run.command, *run.args]

@@ -11,7 +11,7 @@ from fastapi_app.engine.limits import explain
 from fastapi_app.engine.process import Spawned
 from fastapi_app.engine.traces import Trace
 from fastapi_app.errors import SpawnFailedError
-from fastapi_app.models import Run, RunStatus
+from fastapi_app.models import Retry, Run, RunStatus
 
 LARGEST_POWER = 64
 """Beyond it the back-off is at its longest anyway, and numbers must not overflow."""
@@ -80,7 +80,8 @@ def from_trace(run: Run, trace: Trace) -> Run:
     """How a run ended by what its helper wrote down."""
     if trace.exit_code is None:
         reason = "the server that watched it ended, and nothing tells how the run ended"
-        return run.but(status=RunStatus.LOST, reason=reason, finished_at=time.time())
+        finished_at = max(time.time(), run.started_at or 0.0)
+        return run.but(status=RunStatus.LOST, reason=reason, finished_at=finished_at)
     if trace.refused:
         return run.but(
             status=RunStatus.FAILED,
@@ -103,9 +104,9 @@ def next_attempt(run: Run, ended: Run) -> Run | None:
     retry = run.options.retry
     if run.attempt > retry.times or ended.status not in {RunStatus.FAILED, RunStatus.TIMED_OUT}:
         return None
-    base = min(retry.longest, retry.delay * retry.factor ** min(run.attempt - 1, LARGEST_POWER))
     # Runs that failed together must not all come back together.
-    delay = base * random.uniform(0.5, 1.5)  # noqa: S311 - spreads load, guards nothing
+    spread = random.uniform(0.5, 1.5)  # noqa: S311 - spreads load, guards nothing
+    delay = spread * _back_off(retry, run.attempt)
     why = ended.reason or f"failed with exit code {ended.returncode}"
     return ended.but(
         status=RunStatus.QUEUED,
@@ -123,4 +124,9 @@ def due_in(run: Run) -> float:
     """Seconds until the next attempt; bounded, as the wall clock may have jumped meanwhile."""
     if run.not_before is None:
         return 0.0
-    return min(run.not_before - time.time(), 1.5 * run.options.retry.longest)
+    return min(run.not_before - time.time(), 1.5 * _back_off(run.options.retry, run.attempt - 1))
+
+
+def _back_off(retry: Retry, attempt: int) -> float:
+    """Seconds to wait after that attempt, before they are spread."""
+    return min(retry.longest, retry.delay * retry.factor ** min(attempt - 1, LARGEST_POWER))

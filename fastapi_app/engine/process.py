@@ -163,6 +163,7 @@ class _Helper:
 
     async def aclose(self) -> None:
         self._closing = True
+        self._flush()
         if self._transport is not None:
             self._transport.close()
         if self._process is not None:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from fastapi_app.engine.active import Active
 from fastapi_app.engine.logs import LogFiles
+from fastapi_app.engine.masking import mask_of
 from fastapi_app.errors import StorageUnavailableError
 from fastapi_app.models import Run, RunStatus, Stream
 from fastapi_app.storage.runs import RunStore
@@ -58,6 +59,8 @@ class Records:
         """The ended run as it is committed, with how much it has printed."""
         out = self._logs.size(ended.id, Stream.STDOUT)
         err = self._logs.size(ended.id, Stream.STDERR)
+        if ended.options.secrets and ended.reason:
+            ended = ended.but(reason=mask_of(ended).text(ended.reason))
         return ended.but(
             status=RunStatus.CANCELLED if active.stopping else ended.status,
             stop_requested=active.stopping,

@@ -8,16 +8,9 @@ import os
 from pathlib import Path
 
 from fastapi_app.engine.child import marker_of
-from fastapi_app.errors import AppError, NoInputError
+from fastapi_app.errors import InputFullError, NoInputError
 
 _PIECE = 64 * 1024
-
-
-class InputFullError(AppError):
-    status, code, title = 503, "input-full", "The run does not read its input"
-
-    def __init__(self, written: int, size: int) -> None:
-        super().__init__(f"{written} of {size} bytes went in; go on behind these.", retry_after=1)
 
 
 async def write_input(path: str, data: bytes, within: float) -> None:

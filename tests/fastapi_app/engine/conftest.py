@@ -83,7 +83,9 @@ async def opened(home: Path, **options: float) -> AsyncIterator[Bench]:
     for folder in (logs, work):
         folder.mkdir(parents=True, exist_ok=True)
     database = await open_database(f"sqlite+aiosqlite:///{home / 'mcli.db'}")
-    runs, spawner, files = RunStore(database), Spawner(logs / "spawner.log"), LogFiles(logs)
+    # With one helper a test knows which process is every child's parent.
+    runs, spawner = RunStore(database), Spawner(logs / "spawner.log", helpers=1)
+    files = LogFiles(logs)
     engine = EmbeddedEngine(
         runs=runs,
         spawner=spawner,

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastapi_app.engine import logs as module
+from fastapi_app.engine import tail
 from fastapi_app.engine.logs import LogFiles
 from fastapi_app.models import Stream
 
@@ -23,7 +24,8 @@ MIXED = "añ€🎉" * 9
 @pytest.fixture
 def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LogFiles:
     """Logs read seven bytes at a time, so that characters are cut everywhere."""
-    monkeypatch.setattr(module, "CHUNK", 7)
+    monkeypatch.setattr(tail, "CHUNK", 7)
+    monkeypatch.setattr(module, "BACKWARDS", 7)
     return LogFiles(tmp_path)
 
 
@@ -59,26 +61,6 @@ def test_an_unfinished_character_waits_for_its_rest(logs: LogFiles) -> None:
     assert [(p.text, p.offset) for p in logs.pieces("r", OUT, 2)] == [("€", 5)]
 
 
-@given(st.binary(max_size=100))
-def test_any_bytes_become_the_text_their_whole_would(data: bytes) -> None:
-    import tempfile
-    from pathlib import Path
-
-    with tempfile.TemporaryDirectory() as folder:
-        logs = LogFiles(Path(folder))
-        write(logs, data)
-        before, module.CHUNK = module.CHUNK, 7
-        try:
-            pieces = list(logs.pieces("r", OUT, final=True))
-        finally:
-            module.CHUNK = before
-    assert sum(len(p.text.encode()) for p in pieces) >= 0
-    assert (pieces[-1].offset if pieces else 0) == len(data)
-    # How many replacement characters stand for broken bytes may differ where a chunk ends.
-    joined = "".join(piece.text for piece in pieces)
-    assert joined.replace("\ufffd", "") == data.decode("utf-8", "replace").replace("\ufffd", "")
-
-
 @pytest.mark.parametrize(
     ("data", "lines", "tail"),
     [
@@ -111,16 +93,30 @@ def test_a_tail_is_what_splitting_would_give(data: bytes, lines: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         logs = LogFiles(Path(folder))
         write(logs, data)
-        before, module.CHUNK = module.CHUNK, 7
+        before, module.BACKWARDS = module.BACKWARDS, 7
         try:
-            tail = logs.tail_lines("r", OUT, lines)
+            last = logs.tail_lines("r", OUT, lines)
         finally:
-            module.CHUNK = before
+            module.BACKWARDS = before
     # Only a newline ends a line: splitlines would know many more ends in bytes it cannot decode.
     whole = [line + b"\n" for line in data.split(b"\n")]
     whole[-1] = whole[-1][:-1]
     kept = [line for line in whole if line][-lines:] if lines else []
-    assert tail == b"".join(kept).decode("utf-8", "replace")
+    assert last == b"".join(kept).decode("utf-8", "replace")
+
+
+def test_a_tail_of_one_endless_line_is_bounded(
+    logs: LogFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LONGEST_TAIL", 20)
+    write(logs, b"x\n" + b"y" * 50 + b"z")
+    assert logs.tail_lines("r", OUT, 1) == "y" * 19 + "z"
+
+
+def test_each_attempt_has_a_state_file_of_its_own(logs: LogFiles) -> None:
+    paths = [logs.state("r"), logs.state("r", 1), logs.state("r", 2), logs.state("r", 10)]
+    names = [path.removeprefix(f"{logs.folder}/") for path in paths]
+    assert names == ["r.state", "r.state", "r.2.state", "r.10.state"]
 
 
 def test_what_was_never_written_is_empty(logs: LogFiles) -> None:

@@ -6,42 +6,15 @@ import asyncio
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from fastapi_app.engine.process import AlreadyStartedError, Launch, Spawned, Spawner
+from fastapi_app.engine.process import AlreadyStartedError, Spawner
 from fastapi_app.engine.spawner import start_ticks
 from fastapi_app.engine.traces import read_trace
 from fastapi_app.errors import SpawnFailedError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-SHELL = "/bin/sh"
-
-
-class Bed:
-    """Starts children below one folder and reads what they wrote."""
-
-    def __init__(self, spawner: Spawner, folder: Path) -> None:
-        self.spawner, self.folder = spawner, folder
-
-    def launch(self, argv: Sequence[str], run_id: str = "run", **fields: Any) -> Launch:  # noqa: ANN401
-        """What to start; its output goes to `<run id>.out` and `.err`."""
-        out, err = f"{self.folder}/{run_id}.out", f"{self.folder}/{run_id}.err"
-        chosen = {"path": argv[0], "argv": argv, "stdout": out, "stderr": err, "env": {}} | fields
-        return Launch(**chosen)
-
-    async def start(self, argv: Sequence[str], run_id: str = "run", **fields: Any) -> Spawned:  # noqa: ANN401
-        return await self.spawner.spawn(run_id, self.launch(argv, run_id, **fields))
-
-    async def run(self, script: str, **fields: Any) -> int | None:  # noqa: ANN401
-        """Run shell text to its end and return its exit code."""
-        return await (await self.start([SHELL, "-c", script], **fields)).exited
-
-    def read(self, name: str = "run.out") -> str:
-        return (self.folder / name).read_text()
+from tests.fastapi_app.engine.bed import SHELL, Bed
 
 
 @pytest.fixture
@@ -178,6 +151,10 @@ async def test_the_trace_tells_start_and_end(bed: Bed) -> None:
     assert trace is not None
     assert (trace.pid, trace.start_ticks, trace.exit_code) == (spawned.pid, spawned.start_ticks, 4)
     assert trace.ended
+    assert trace.began is not None
+    assert trace.finished_at is not None
+    assert 0 <= trace.finished_at - trace.began < 5
+    assert (bed.folder / "run.state").stat().st_size == 128, "no room is asked for later"
 
 
 async def test_a_run_whose_trace_exists_is_never_started_again(bed: Bed) -> None:
@@ -235,3 +212,26 @@ async def test_a_closed_spawner_refuses(bed: Bed) -> None:
     await bed.spawner.aclose()
     with pytest.raises(SpawnFailedError):
         await bed.run("true")
+
+
+async def test_start_times_are_the_kernel_s_own(bed: Bed) -> None:
+    async def one(number: int) -> None:
+        spawned = await bed.start(
+            [SHELL, "-c", "read -r line"], f"r{number}", stdin=f"{bed.folder}/r{number}.in"
+        )
+        assert spawned.start_ticks == start_ticks(spawned.pid)
+        bed.spawner.signal(f"r{number}", signal.SIGKILL)
+        assert await spawned.exited == -9
+
+    await asyncio.gather(*(one(number) for number in range(100)))
+
+
+async def test_what_was_asked_for_last_still_goes_out_at_the_end(bed: Bed) -> None:
+    state = f"{bed.folder}/run.state"
+    await bed.start([SHELL, "-c", "sleep 60"], state=state)
+    bed.spawner.signal("run", signal.SIGKILL)
+    await bed.spawner.aclose()
+    async with asyncio.timeout(5):
+        while not ((trace := read_trace(state)) and trace.ended):
+            await asyncio.sleep(0.01)
+    assert trace.exit_code == -9
