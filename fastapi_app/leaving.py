@@ -21,18 +21,27 @@ async def unless_client_leaves(receive: Receive, work: Coroutine[Any, Any, T]) -
     Raises:
         ClientLeftError: it did.
     """
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_disconnected(receive))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise ClientLeftError
-    finally:
-        leaving.cancel()
-        if not working.done():
+    working = asyncio.current_task()
+    going_on, left = True, False
+
+    def leave(leaving: asyncio.Task[None]) -> None:
+        nonlocal left
+        if going_on and working is not None and not leaving.cancelled():
+            left = True
             working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
+
+    # The work itself needs no task of its own: on the hottest path each one counts.
+    leaving = asyncio.ensure_future(_disconnected(receive))
+    leaving.add_done_callback(leave)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if not left or working is None or working.uncancel():
+            raise
+        raise ClientLeftError from None
+    finally:
+        going_on = False
+        leaving.cancel()
 
 
 async def _disconnected(receive: Receive) -> None:

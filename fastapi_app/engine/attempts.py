@@ -63,14 +63,12 @@ class Attempts:
         run, spawned = active.run, active.spawned
         if spawned is None:
             raise AssertionError("only a started run can be waited for")
-        timed_out = False
-        try:
-            async with asyncio.timeout(run.timeout):
-                code = await asyncio.shield(spawned.exited)
-        except TimeoutError:
-            timed_out = True
+        await asyncio.wait((spawned.exited,), timeout=run.timeout)
+        timed_out = not spawned.exited.done()
+        if timed_out:
             self._spawner.signal(run.id, signal.SIGKILL)
-            code = await asyncio.shield(spawned.exited)
+            await asyncio.wait((spawned.exited,))
+        code = spawned.exited.result()
         if code is None:  # the helper died; the child may live
             await watch_adopted(run)
         seconds = time.monotonic() - spawned.asked_at

@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from signal import Signals
+from typing import Any
 
 from fastapi_app.engine import outcome
 from fastapi_app.engine.active import Active
@@ -304,14 +305,28 @@ class EmbeddedEngine:
 
     async def _conclude(self, active: Active, ended: Run) -> Run:
         """Commit the end of an attended run; the caller gets it even when that takes too long."""
-        committing = self._background.start(self._commit_end(active, ended))
-        try:
-            # The command has run. An error now would make clients run it once more.
-            async with asyncio.timeout(CONCLUDE_WITHIN):
-                return await asyncio.shield(committing)
-        except TimeoutError:
+        final, added = self._records.final(active, ended), active.added
+        if added is None:
+            raise AssertionError("only a run that was added can end")
+        # The command has run: whatever becomes of the caller, this goes on. And an error now would
+        # make clients run it once more.
+        committing: asyncio.Future[Any] | None = self._runs.conclude(added, final)
+        if committing is None:
+            committing = self._background.start(self._commit_end(active, ended))
+        else:
+            committing.add_done_callback(lambda done: self._on_concluded(active, final, done))
+        await asyncio.wait((committing,), timeout=CONCLUDE_WITHIN)
+        if not active.over.is_set():
             log.warning("run %s: its end is not committed yet", ended.id)
-            return self._records.final(active, ended)
+            return final
+        return active.run
+
+    def _on_concluded(self, active: Active, final: Run, done: asyncio.Future[bool | None]) -> None:
+        if done.cancelled() or done.exception() is not None:
+            self._background.start(self._commit_end(active, final))
+            return
+        active.run = final
+        self._forget(active)
 
     async def _commit_end(self, active: Active, ended: Run) -> Run:
         active.run = await self._records.concluded(active, ended)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -25,6 +26,7 @@ INTERPRETERS = {
     Language.NODE: ("js", ("node",)),
     Language.LUA: ("lua", ("lua",)),
 }
+_NAME = "script."
 _LANGUAGES = {extension: language for language, (extension, _) in INTERPRETERS.items()}
 
 
@@ -36,10 +38,11 @@ class Scripts:
 
     def write(self, run_id: str, language: Language, code: str) -> None:
         """Put the script where the run will find it, even after a restart."""
-        folder = self.folder / run_id
-        folder.mkdir(mode=0o700)
+        folder = f"{self.folder}/{run_id}"
+        os.mkdir(folder, 0o700)  # noqa: PTH102 - hot path, here and below
         extension, _ = INTERPRETERS[language]
-        (folder / f"script.{extension}").write_text(code, encoding="utf-8", newline="")
+        with open(f"{folder}/{_NAME}{extension}", "xb") as file:  # noqa: PTH123
+            file.write(code.encode())
 
     def find(self, run_id: str) -> Path:
         """The script of a run.
@@ -47,15 +50,29 @@ class Scripts:
         Raises:
             SpawnFailedError: it is gone.
         """
-        for script in (self.folder / run_id).glob("script.*"):
-            return script
+        folder = f"{self.folder}/{run_id}"
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(folder):  # noqa: PTH208
+                if name.startswith(_NAME):
+                    return Path(folder, name)
         raise SpawnFailedError("its script is gone from the work folder", NOT_FOUND)
 
     def remove(self, run_id: str) -> None:
         """Delete the run's folder, with whatever the run left in it."""
-        folder = self.folder / run_id
-        if folder.is_dir():
-            shutil.rmtree(folder, onerror=_complain)
+        folder = f"{self.folder}/{run_id}"
+        try:
+            names = os.listdir(folder)  # noqa: PTH208
+            if len(names) == 1 and names[0].startswith(_NAME):  # as most runs leave it
+                os.unlink(f"{folder}/{names[0]}")  # noqa: PTH108
+                names = []
+            if not names:
+                os.rmdir(folder)  # noqa: PTH106
+                return
+        except FileNotFoundError:
+            return
+        except OSError:  # what the run put there may be anything
+            log.debug("%s is not as it was made", folder)
+        shutil.rmtree(folder, onerror=_complain)
 
 
 def launch_of(run: Run, logs: LogFiles, scripts: Scripts, *, durable: bool) -> Launch:

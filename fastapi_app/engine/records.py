@@ -43,17 +43,18 @@ class Records:
         return await persist(final.id, lambda: self._runs.finish(final))
 
     async def concluded(self, active: Active, ended: Run) -> Run:
-        """Commit the end of a run that a client waited for, with its row if that is still to go."""
+        """Commit the end of a run that a client waited for, once its row is there.
+
+        Returns the run as it is stored.
+        """
         final, added = self.final(active, ended), active.added
         if added is None:
             raise AssertionError("only a run that was added can end")
-        try:
-            return await self._runs.conclude(added, final)
-        except StorageUnavailableError:
-            if added.done.exception() is None:
-                return await persist(final.id, lambda: self._runs.finish(final))
-            await persist(final.id, lambda: self._runs.add(final))
-            return final
+        await asyncio.wait((added.done,))
+        if added.done.exception() is None:
+            return await persist(final.id, lambda: self._runs.finish(final))
+        await persist(final.id, lambda: self._runs.add(final))
+        return final
 
     def final(self, active: Active, ended: Run) -> Run:
         """The ended run as it is committed, with how much it has printed."""

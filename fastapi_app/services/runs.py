@@ -222,6 +222,7 @@ class RunService:
 
     def _bytes(self, ids: Sequence[str], *, remove: bool) -> int:
         """Bytes that the logs of these runs have, or had."""
-        if remove:
-            return sum(remove_files(self._logs.folder, run_id) for run_id in ids)
-        return sum(self._logs.size(run_id, stream) for run_id in ids for stream in Stream)
+        found = sum(self._logs.size(run_id, stream) for run_id in ids for stream in Stream)
+        for run_id in ids if remove else ():
+            remove_files(self._logs.folder, run_id)
+        return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shlex
 import time
@@ -17,6 +18,7 @@ from fastapi_app.errors import (
     DaemonStoppedError,
     InvalidRunError,
     RunActiveError,
+    StorageUnavailableError,
 )
 from fastapi_app.models import DEFAULT_OPTIONS, Command, Run, RunKind, RunRequest
 from fastapi_app.services import expansion
@@ -27,6 +29,7 @@ from fastapi_app.storage.runs import RunStore
 from fastapi_app.storage.state import StateStore
 
 AS_IS = RunRequest()
+log = logging.getLogger(__name__)
 
 
 class WorkflowService:
@@ -92,8 +95,8 @@ class WorkflowService:
         run = _stored_run(RunKind.EXECUTE, command, args, request)
         if command.language.has_steps:
             return await self._execute_document(run, command, args, request)
-        self._scripts.write(run.id, command.language, command.code)
-        await self._commands.count_execution(command.id, run.created_at)
+        self._write_script(run, command)
+        self._count(command, run)
         return await self._engine.attend(run)
 
     async def start(self, name: str, args: Sequence[str] = (), request: RunRequest = AS_IS) -> Run:
@@ -150,14 +153,31 @@ class WorkflowService:
             run, steps = expansion.expanded(run, document, args, request)
             accepted = await self._engine.submit_document(run, steps)
         else:
-            self._scripts.write(run.id, command.language, command.code)
+            self._write_script(run, command)
             try:
                 accepted = await self._engine.submit(run)
             except BaseException:
                 self._scripts.remove(run.id)
                 raise
-        await self._commands.count_execution(command.id, run.created_at)
+        self._count(command, run)
         return accepted
+
+    def _write_script(self, run: Run, command: Command) -> None:
+        try:
+            self._scripts.write(run.id, command.language, command.code)
+        except OSError as error:
+            self._scripts.remove(run.id)
+            cause = f"the work folder cannot be written to: {error.strerror}"
+            raise StorageUnavailableError(cause) from error
+
+    def _count(self, command: Command, run: Run) -> None:
+        """Count a use, in a moment. An error would make clients ask for the same run once more."""
+
+        def done(counting: asyncio.Future[bool | None]) -> None:
+            if not counting.cancelled() and (error := counting.exception()) is not None:
+                log.warning("a use of %s was not counted: %s", command.name, error)
+
+        self._commands.count_execution(command.id, run.created_at).add_done_callback(done)
 
     async def _execute_document(
         self, run: Run, command: Command, args: Sequence[str], request: RunRequest

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, bindparam, collate, select, update
+from sqlalchemy import Select, bindparam, collate, select, update
 from sqlalchemy.exc import IntegrityError
 
 from fastapi_app.errors import CommandExistsError
@@ -17,6 +19,8 @@ from fastapi_app.storage.text import storable
 # Names sort by code point on every database, so that a page boundary means the same everywhere.
 CODE_POINT_ORDER = "C"
 
+_BY_ID = select(commands).where(commands.c.id == bindparam("key"))
+_BY_NAME = select(commands).where(commands.c.name == bindparam("key"))
 _COUNT = (
     update(commands)
     .where(commands.c.id == bindparam("command_id"))
@@ -59,19 +63,19 @@ class CommandStore:
         except IntegrityError as error:
             raise CommandExistsError(command.name) from error
 
-    async def count_execution(self, command_id: str, at: float) -> None:
-        """Commit one more execution."""
-        await self._db.grouped.submit(3, _COUNT, {"command_id": command_id, "at": at})
+    def count_execution(self, command_id: str, at: float) -> asyncio.Future[bool | None]:
+        """Commit one more execution: on its way at once, committed when the future is done."""
+        return self._db.grouped.submit(3, _COUNT, {"command_id": command_id, "at": at})
 
     async def delete(self, command_id: str) -> None:
         async with self._db.write() as connection:
             await connection.execute(commands.delete().where(commands.c.id == command_id))
 
     async def by_id(self, command_id: str) -> Command | None:
-        return await self._one(commands.c.id, command_id)
+        return await self._one(_BY_ID, command_id)
 
     async def by_name(self, name: str) -> Command | None:
-        return await self._one(commands.c.name, name)
+        return await self._one(_BY_NAME, name)
 
     async def page(
         self,
@@ -96,14 +100,14 @@ class CommandStore:
         if after is not None:
             statement = statement.where(name > after)
         async with self._db.read() as connection:
-            return [_to_command(row) for row in await connection.execute(statement)]
+            found = (await connection.execute(statement)).mappings()
+            return [_to_command(row) for row in found]
 
-    async def _one(self, key: ColumnElement[str], value: str) -> Command | None:
-        if not storable(value):
+    async def _one(self, statement: Select[Any], key: str) -> Command | None:
+        if not storable(key):
             return None
-        async with self._db.read() as connection:
-            row = (await connection.execute(select(commands).where(key == value))).first()
-        return None if row is None else _to_command(row)
+        values = await self._db.first(statement, {"key": key})
+        return None if values is None else _to_command(values)
 
 
 def _to_row(command: Command) -> dict[str, Any]:
@@ -123,18 +127,18 @@ def _to_row(command: Command) -> dict[str, Any]:
     }
 
 
-def _to_command(row: Row[Any]) -> Command:
+def _to_command(values: Mapping[Any, Any]) -> Command:
     return Command(
-        id=row.id,
-        name=row.name,
-        description=row.description,
-        code=row.code,
-        language=Language(row.language),
-        group=row.group_name,
-        tags=tuple(json.loads(row.tags)),
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        execution_count=row.execution_count,
-        last_executed=row.last_executed,
-        is_active=bool(row.is_active),
+        id=values["id"],
+        name=values["name"],
+        description=values["description"],
+        code=values["code"],
+        language=Language(values["language"]),
+        group=values["group_name"],
+        tags=tuple(json.loads(values["tags"])),
+        created_at=values["created_at"],
+        updated_at=values["updated_at"],
+        execution_count=values["execution_count"],
+        last_executed=values["last_executed"],
+        is_active=bool(values["is_active"]),
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
-from sqlalchemy import make_url
+from sqlalchemy import Select, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from fastapi_app.errors import StartupError, StorageUnavailableError
@@ -19,6 +21,9 @@ from fastapi_app.storage.sqlite import WRITING, HotWriter, probe, tune
 CONNECT_WITHIN = 10
 """Seconds a database server gets to answer."""
 MIGRATION_LOCK = 0x6D636C69  # "mcli": PostgreSQL advisory lock held while migrating
+TROUBLE = ("08", "25006", "28", "3D", "40", "53", "55", "57", "58")
+"""How SQLSTATEs begin (PostgreSQL, appendix A) that tell of the server and not of a statement: no
+connection, read only, no entry, rolled back, out of resources, shut down, broken."""
 
 
 class Database:
@@ -28,7 +33,7 @@ class Database:
         self._engine = engine
         self._writing = engine.execution_options(**{WRITING: True})
         self._hot: HotWriter | None = None
-        self.grouped = GroupCommit(self._commit)
+        self.grouped = GroupCommit(self._commit, self._commit_at_once)
         self.peek: Peek | None = None
         self.on_commit: Callable[[], None] = _nothing
         """Called after each commit."""
@@ -55,6 +60,22 @@ class Database:
         async with _translated(), self._engine.connect() as connection:
             yield connection
 
+    async def first(
+        self, statement: Select[Any], parameters: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """The first row by column names, or `None`; a look-up by key costs SQLite microseconds.
+
+        The statement is compiled once: make it once. Booleans may come as numbers.
+        """
+        if self.peek is not None:
+            try:
+                return self.peek.first(statement, parameters)
+            except sqlite3.Error:
+                pass  # the driver meets the same trouble, and waits, or says what it is
+        async with self.read() as connection:
+            row = (await connection.execute(statement, parameters)).first()
+        return None if row is None else row._mapping  # noqa: SLF001 - its public name
+
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A connection in a write transaction, committed at the end unless something is raised."""
@@ -70,6 +91,12 @@ class Database:
         if self._hot is not None:
             self._hot.close()
         await self._engine.dispose()
+
+    def _commit_at_once(self, groups: Sequence[Group]) -> Sequence[int] | None:
+        counts = None if self._hot is None else self._hot.commit_at_once(groups)
+        if counts is not None:
+            self.on_commit()
+        return counts
 
     async def _commit(self, groups: Sequence[Group]) -> Sequence[int]:
         if self._hot is not None:
@@ -117,11 +144,12 @@ def _create_engine(url: str) -> AsyncEngine:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
-            engine = create_async_engine(parsed, pool_size=8, max_overflow=8)
+            engine = create_async_engine(parsed, hide_parameters=True, pool_size=8, max_overflow=8)
             tune(engine.sync_engine)
             return engine
         return create_async_engine(
             parsed,
+            hide_parameters=True,  # there are secrets among them
             pool_size=8,
             max_overflow=8,
             pool_pre_ping=True,
@@ -145,10 +173,11 @@ async def _translated() -> AsyncIterator[None]:
     """Operational trouble (disk full, locked, server gone) becomes an error that says so."""
     try:
         yield
-    except (TimeoutError, OperationalError, OSError) as error:
+    except (TimeoutError, PoolTimeoutError, OperationalError, OSError) as error:
         raise StorageUnavailableError(_cause(error)) from error
     except DBAPIError as error:
-        if error.connection_invalidated:
+        state = getattr(error.orig, "sqlstate", None) or ""
+        if error.connection_invalidated or state.startswith(TROUBLE):
             raise StorageUnavailableError(_cause(error)) from error
         raise
 

@@ -19,6 +19,9 @@ Group = tuple[UpdateBase, Sequence[Mapping[str, Any]]]
 Commit = Callable[[Sequence[Group]], Awaitable[Sequence[int]]]
 """Executes each group's statement with its rows, all in one transaction; returns row counts."""
 
+CommitAtOnce = Callable[[Sequence[Group]], Sequence[int] | None]
+"""The same without waiting; `None`, and nothing done, where that is not possible now."""
+
 LINGER = 0.005
 """Seconds a write nobody waits for may stay back, so that what follows it can take its place."""
 
@@ -39,8 +42,10 @@ class Write:
 class GroupCommit:
     """Collects parametrised writes while a transaction is under way, and commits them together."""
 
-    def __init__(self, commit: Commit) -> None:
+    def __init__(self, commit: Commit, commit_at_once: CommitAtOnce | None = None) -> None:
         self._commit_groups = commit
+        self._commit_at_once = commit_at_once
+        self._due = False
         self._pending: list[Write] = []
         self._lingering: dict[Write, asyncio.TimerHandle] = {}
         self._task: asyncio.Task[None] | None = None
@@ -82,6 +87,7 @@ class GroupCommit:
         for write in list(self._lingering):
             self.hasten(write)
         self._closed = True
+        self._begin()
         if self._task is not None:
             await self._task
 
@@ -92,8 +98,25 @@ class GroupCommit:
             write.done.exception()
             return
         self._pending.append(write)
-        if self._task is None:
+        if self._task is None and not self._due:
+            # What else is to be written in this turn of the loop comes along.
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._begin)
+
+    def _begin(self) -> None:
+        """Commit what is pending, at once where that is possible, else in a task."""
+        self._due = False
+        if self._task is not None or not self._pending:
+            return
+        groups = _grouped(self._pending)
+        counts = self._commit_at_once(_rows(groups)) if self._commit_at_once else None
+        if counts is None:
             self._task = asyncio.create_task(self._drain(), name="group-commit")
+            return
+        for write in self._pending:
+            write.taken = True
+        self._pending = []
+        _tell(groups, counts)
 
     async def _drain(self) -> None:
         try:
@@ -106,14 +129,9 @@ class GroupCommit:
             self._task = None
 
     async def _commit(self, batch: list[Write]) -> None:
-        grouped: dict[tuple[int, int], list[Write]] = {}
-        for write in batch:
-            grouped.setdefault((write.rank, id(write.statement)), []).append(write)
-        groups = [grouped[key] for key in sorted(grouped)]
+        groups = _grouped(batch)
         try:
-            counts = await self._commit_groups(
-                [(group[0].statement, [dict(w.parameters) for w in group]) for group in groups]
-            )
+            counts = await self._commit_groups(_rows(groups))
         except Exception as error:
             if len(batch) > 1 and not isinstance(error, StorageUnavailableError):
                 # One bad row must not fail its neighbours: give each a transaction of its own.
@@ -124,9 +142,26 @@ class GroupCommit:
             for write in batch:
                 _resolve(write.done, error=error)
             return
-        for group, count in zip(groups, counts, strict=True):
-            for write in group:
-                _resolve(write.done, matched=_matched(count, len(group)))
+        _tell(groups, counts)
+
+
+def _grouped(batch: Sequence[Write]) -> list[list[Write]]:
+    """Writes with the same statement together, in the order of their ranks."""
+    grouped: dict[tuple[int, int], list[Write]] = {}
+    for write in batch:
+        grouped.setdefault((write.rank, id(write.statement)), []).append(write)
+    return [grouped[key] for key in sorted(grouped)]
+
+
+def _rows(groups: Sequence[Sequence[Write]]) -> list[Group]:
+    return [(group[0].statement, [write.parameters for write in group]) for group in groups]
+
+
+def _tell(groups: Sequence[Sequence[Write]], counts: Sequence[int]) -> None:
+    for group, count in zip(groups, counts, strict=True):
+        matched = _matched(count, len(group))
+        for write in group:
+            _resolve(write.done, matched=matched)
 
 
 def _matched(rowcount: int, expected: int) -> bool | None:

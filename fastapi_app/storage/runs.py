@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, case, delete, func, select, tuple_, update
+from sqlalchemy import Row, Select, Text, bindparam, case, delete, func, select, tuple_, update
 
 from fastapi_app.models import ACTIVE, Run, RunFilter, RunKind, RunStatus, Transition
 from fastapi_app.storage.database import Database
@@ -57,6 +57,14 @@ _REQUEUED = (
         boot_id=None,
     )
 )
+_STOPPING = (
+    update(runs)
+    .where(runs.c.id == bindparam("run_id"), runs.c.status.in_(_ACTIVE))
+    .values(
+        stop_requested=True,
+        reason=func.coalesce(bindparam("new_reason", type_=Text), runs.c.reason),
+    )
+)
 _TRANSITIONS = select(
     *transitions.c, runs.c.kind, runs.c.name, runs.c.group_name.label("group"), runs.c.returncode
 ).join(runs, runs.c.id == transitions.c.run_id)
@@ -77,6 +85,7 @@ _FINISHED = (
 )
 
 
+_BY_ID = select(runs).where(runs.c.id == bindparam("run_id"))
 _STATUS_SQL = "SELECT status FROM runs WHERE id = ?"
 
 
@@ -98,15 +107,16 @@ class RunStore:
         """Commit a run that was to be committed within moments now."""
         self._db.grouped.hasten(added)
 
-    async def conclude(self, added: Write, run: Run) -> Run:
-        """Commit the end of a run that was added so; both as one row when there is still time."""
+    def conclude(self, added: Write, run: Run) -> asyncio.Future[bool | None] | None:
+        """Commit the end of a run that was added so together with it, as one row.
+
+        `None` when it is too late for that: the run is in the database, or on its way there.
+        """
         if added.taken:
-            await added.done
-            return await self.finish(run)
+            return None
         added.parameters = _to_row(run)
         self._db.grouped.hasten(added)
-        await added.done
-        return run
+        return added.done
 
     async def mark_started(self, run: Run) -> bool:
         """Commit queued → running with the process's identity; false when it was not queued."""
@@ -194,13 +204,7 @@ class RunStore:
 
     async def request_stop(self, run_id: str, reason: str | None) -> None:
         """Commit that the run is to be stopped, so that every watcher reads its end as that."""
-        statement = (
-            update(runs)
-            .where(runs.c.id == run_id, runs.c.status.in_(_ACTIVE))
-            .values(stop_requested=True, reason=func.coalesce(reason, runs.c.reason))
-        )
-        async with self._db.write() as connection:
-            await connection.execute(statement)
+        await self._db.grouped.submit(1, _STOPPING, {"run_id": run_id, "new_reason": reason})
 
     async def adopt(self, ids: Sequence[str], owner: str) -> None:
         """Commit that the server `owner` watches these runs from now on."""
@@ -212,9 +216,8 @@ class RunStore:
     async def get(self, run_id: str) -> Run | None:
         if not storable(run_id):
             return None
-        async with self._db.read() as connection:
-            row = (await connection.execute(select(runs).where(runs.c.id == run_id))).first()
-        return None if row is None else _to_run(row)
+        values = await self._db.first(_BY_ID, {"run_id": run_id})
+        return None if values is None else _to_run(values)
 
     async def unfinished(self) -> list[Run]:
         """Every run that is queued or running, oldest first."""
@@ -300,7 +303,7 @@ class RunStore:
 
     async def _fetch(self, statement: Select[Any]) -> list[Run]:
         async with self._db.read() as connection:
-            return [_to_run(row) for row in await connection.execute(statement)]
+            return [_to_run(row) for row in (await connection.execute(statement)).mappings()]
 
 
 def _matching(statement: Select[Any], wanted: RunFilter) -> Select[Any]:
@@ -336,8 +339,7 @@ def _to_row(run: Run) -> dict[str, Any]:
     return row
 
 
-def _to_run(row: Row[Any]) -> Run:
-    values: Mapping[Any, Any] = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for it
+def _to_run(values: Mapping[Any, Any]) -> Run:
     return Run(
         **{name: values[name] for name in _PLAIN}
         | {
@@ -354,6 +356,6 @@ def _to_run(row: Row[Any]) -> Run:
 
 
 def _to_transition(row: Row[Any]) -> Transition:
-    values: Mapping[Any, Any] = row._mapping  # noqa: SLF001 - the same
+    values: Mapping[Any, Any] = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for it
     enums = {"status": RunStatus(values["status"]), "kind": RunKind(values["kind"])}
     return Transition(**{**values, **enums})

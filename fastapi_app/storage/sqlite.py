@@ -88,6 +88,7 @@ class HotWriter:
     def __init__(self, path: str) -> None:
         self._engine = create_engine(
             f"sqlite:///{path}",
+            hide_parameters=True,
             pool_size=1,
             connect_args={"check_same_thread": False},
             execution_options={WRITING: True},
@@ -101,14 +102,20 @@ class HotWriter:
         self._commits = 0
 
     async def commit(self, groups: Sequence[Group]) -> list[int]:
-        """Execute the groups in one transaction; returns their row counts."""
-        counts = self._commit_at_once(groups)
+        """Execute the groups in one transaction, in the thread; returns their row counts."""
         loop = asyncio.get_running_loop()
-        if counts is None:
-            return await loop.run_in_executor(self._thread, self._commit, groups)
-        self._commits += 1
-        if self._commits % CHECKPOINT_EVERY == 0:
-            self._thread.submit(self._checkpoint)
+        return await loop.run_in_executor(self._thread, self._commit, groups)
+
+    def commit_at_once(self, groups: Sequence[Group]) -> list[int] | None:
+        """The same on the event loop; `None` when it could not be done without waiting, or at all.
+
+        What went wrong shows when it is tried in the thread.
+        """
+        counts = self._try(groups)
+        if counts is not None:
+            self._commits += 1
+            if self._commits % CHECKPOINT_EVERY == 0:
+                self._thread.submit(self._checkpoint)
         return counts
 
     def close(self) -> None:
@@ -117,8 +124,7 @@ class HotWriter:
         self._direct.close()
         self._engine.dispose()
 
-    def _commit_at_once(self, groups: Sequence[Group]) -> list[int] | None:
-        """Row counts, or `None` when it could not be done without waiting, or at all."""
+    def _try(self, groups: Sequence[Group]) -> list[int] | None:
         execute, many = self._direct.execute, self._direct.executemany
         try:
             execute("BEGIN IMMEDIATE")
