@@ -29,6 +29,7 @@ from loadtests.contestants import (
     absent,
     load_argv,
 )
+from loadtests.homes import new_home
 from loadtests.report import (
     Chapter,
     Line,
@@ -95,9 +96,7 @@ class Series:
 
     def _serve(self, contestant: Contestant) -> Server:
         if self._server is None:
-            prefix = f"bench-{contestant.key}-"
-            home = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
-            self._home = Path(self._stack.enter_context(home))
+            self._home = new_home(contestant.key)
             self._server = self._stack.enter_context(contestant.launch.start(self._home))
         return self._server
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from loadtests.api import RUNS, Api
 from loadtests.calls import NEW_API, OLD_CONTRACT, Call
 from loadtests.figures import Figure
 from loadtests.hammer import Figures, Plan, hammer, percentile, request_bytes
+from loadtests.homes import new_home
 from loadtests.memory import Growth
 from loadtests.reading import big_log, many_followers
 from loadtests.servers import WATCHED, Launch, Server, dual
@@ -86,11 +86,9 @@ class Scenario:
 @contextmanager
 def serving(launch: Launch = DUAL) -> Iterator[tuple[Server, Path]]:
     """Start a server on a home of its own."""
-    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-        home = Path(folder) / "home"
-        home.mkdir()
-        with launch.start(home) as server:
-            yield server, home
+    home = new_home("scenario")
+    with launch.start(home) as server:
+        yield server, home
 
 
 def send(
@@ -250,10 +248,8 @@ def kills(scale: Scale) -> list[Figure]:
     """Rounds of `kill -9`; raises nothing, each violation is told on the way."""
     launch = dual("new", **chaos.SETTINGS)
     number = time.time_ns() % 2**32
-    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-        home = Path(folder) / "home"
-        home.mkdir()
-        outcome = chaos.chaos(lambda: launch.start(home), home, rounds=scale.kills, seed=number)
+    home = new_home("kills")
+    outcome = chaos.chaos(lambda: launch.start(home), home, rounds=scale.kills, seed=number)
     for violation in outcome.violations:
         print(f"kills, seed {number}: {violation}", flush=True)
     return [
