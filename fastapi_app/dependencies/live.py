@@ -11,11 +11,11 @@ from fastapi_app.models import RunKind, RunStatus
 from fastapi_app.services.live import EventFilter, LiveService
 
 
-def _live(found: AllServices) -> LiveService:
+async def _live(found: AllServices) -> LiveService:
     return found.live
 
 
-def event_filter(
+async def event_filter(
     status: Annotated[list[RunStatus], Query(description="May be repeated")] = [],  # noqa: B006
     kind: Annotated[list[RunKind], Query(description="May be repeated")] = [],  # noqa: B006
     name: Annotated[str | None, Query(description="Of the stored command or process")] = None,

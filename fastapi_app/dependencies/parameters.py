@@ -26,7 +26,7 @@ class LogPosition:
     offsets: dict[Stream, int]
 
 
-def log_position(
+async def log_position(
     stream: Annotated[Literal["all", "stdout", "stderr"], Query()] = "all",
     offset: Annotated[
         str,
@@ -53,7 +53,7 @@ Kinds = Annotated[list[RunKind], Query(description="Neither steps nor processes 
 DEFAULT_KINDS = (RunKind.EXECUTE, RunKind.WORKFLOW)
 
 
-def run_filter(
+async def run_filter(
     status: Annotated[list[RunStatus], Query(description="May be repeated")] = [],  # noqa: B006
     kind: Annotated[
         list[RunKind], Query(description="Neither steps nor processes without it")

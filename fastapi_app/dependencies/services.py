@@ -1,4 +1,4 @@
-"""The services, by the name of what they do."""
+"""The services, by the name of what they do. All are coroutines: others would cost a thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastapi_app.services.runs import RunService
 from fastapi_app.services.workflows import WorkflowService
 
 
-def services(connection: HTTPConnection) -> Services:
+async def services(connection: HTTPConnection) -> Services:
     """What the lifespan opened."""
     found: Services = connection.app.state.services
     return found
@@ -24,23 +24,23 @@ def services(connection: HTTPConnection) -> Services:
 AllServices = Annotated[Services, Depends(services)]
 
 
-def _workflows(found: AllServices) -> WorkflowService:
+async def _workflows(found: AllServices) -> WorkflowService:
     return found.workflows
 
 
-def _runs(found: AllServices) -> RunService:
+async def _runs(found: AllServices) -> RunService:
     return found.runs
 
 
-def _groups(found: AllServices) -> GroupService:
+async def _groups(found: AllServices) -> GroupService:
     return found.groups
 
 
-def _commands(found: AllServices) -> CommandService:
+async def _commands(found: AllServices) -> CommandService:
     return found.commands
 
 
-def _daemon(found: AllServices) -> DaemonService:
+async def _daemon(found: AllServices) -> DaemonService:
     return found.daemon
 
 

@@ -37,6 +37,8 @@ HELPERS = 2
 KILLED_WITHIN = 1.0
 """Seconds the kernel gets to take away a group that was killed."""
 _HEADER = 4
+_AT_ONCE = 16
+"""Frames taken in one turn of the loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,20 +251,35 @@ class _Frames(asyncio.Protocol):
         self._buffer = bytearray()
         self._on_frame = on_frame
         self._on_lost = on_lost
+        self._due = False
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        start = 0
-        while len(self._buffer) >= start + _HEADER:
+        if not self._due:
+            self._go_on()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        while self._take(_AT_ONCE):
+            pass
+        self._on_lost()
+
+    def _go_on(self) -> None:
+        """Take some frames; when a thousand children end together, others get their turn too."""
+        self._due = self._take(_AT_ONCE)
+        if self._due:
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _take(self, most: int) -> bool:
+        """Take at most so many frames; true when there may be more."""
+        start = taken = 0
+        while taken < most and len(self._buffer) >= start + _HEADER:
             end = start + _HEADER + int.from_bytes(self._buffer[start : start + _HEADER], "big")
             if len(self._buffer) < end:
                 break
             self._on_frame(*marshal.loads(self._buffer[start + _HEADER : end]))  # noqa: S302 - ours
-            start = end
+            start, taken = end, taken + 1
         del self._buffer[:start]
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        self._on_lost()
+        return taken == most
 
 
 def _may_be_repeated(launch: Launch) -> bool:

@@ -46,6 +46,8 @@ class GroupCommit:
         self._commit_groups = commit
         self._commit_at_once = commit_at_once
         self._due = False
+        self.slow_commits = 0
+        """How many commits could not be done at once."""
         self._pending: list[Write] = []
         self._lingering: dict[Write, asyncio.TimerHandle] = {}
         self._task: asyncio.Task[None] | None = None
@@ -88,7 +90,7 @@ class GroupCommit:
             self.hasten(write)
         self._closed = True
         self._begin()
-        if self._task is not None:
+        while self._task is not None:
             await self._task
 
     def _queue(self, write: Write) -> None:
@@ -111,6 +113,7 @@ class GroupCommit:
         groups = _grouped(self._pending)
         counts = self._commit_at_once(_rows(groups)) if self._commit_at_once else None
         if counts is None:
+            self.slow_commits += 1
             self._task = asyncio.create_task(self._drain(), name="group-commit")
             return
         for write in self._pending:
@@ -119,14 +122,14 @@ class GroupCommit:
         _tell(groups, counts)
 
     async def _drain(self) -> None:
+        batch, self._pending = self._pending, []
+        for write in batch:
+            write.taken = True
         try:
-            while self._pending:
-                batch, self._pending = self._pending, []
-                for write in batch:
-                    write.taken = True
-                await self._commit(batch)
+            await self._commit(batch)
         finally:
             self._task = None
+            self._begin()
 
     async def _commit(self, batch: list[Write]) -> None:
         groups = _grouped(batch)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, Text, bindparam, case, delete, func, select, tuple_, update
+from sqlalchemy import Row, Select, Text, bindparam, case, delete, func, or_, select, tuple_, update
 
 from fastapi_app.models import ACTIVE, Run, RunFilter, RunKind, RunStatus, Transition
 from fastapi_app.storage.database import Database
@@ -18,6 +18,8 @@ from fastapi_app.storage.text import storable
 
 _PLAIN = [name for name in (c.name for c in runs.columns) if name not in {"group_name", "options"}]
 _ACTIVE = [str(status) for status in ACTIVE]
+# IN (...) takes a list as one parameter, which no driver can run with many rows at once.
+_IS_ACTIVE = or_(runs.c.status == _ACTIVE[0], runs.c.status == _ACTIVE[1])
 _MANY = 500
 """Ids in one statement; databases bound the number of parameters."""
 
@@ -59,7 +61,7 @@ _REQUEUED = (
 )
 _STOPPING = (
     update(runs)
-    .where(runs.c.id == bindparam("run_id"), runs.c.status.in_(_ACTIVE))
+    .where(runs.c.id == bindparam("run_id"), _IS_ACTIVE)
     .values(
         stop_requested=True,
         reason=func.coalesce(bindparam("new_reason", type_=Text), runs.c.reason),
@@ -70,7 +72,7 @@ _TRANSITIONS = select(
 ).join(runs, runs.c.id == transitions.c.run_id)
 _FINISHED = (
     update(runs)
-    .where(runs.c.id == bindparam("run_id"), runs.c.status.in_(_ACTIVE))
+    .where(runs.c.id == bindparam("run_id"), _IS_ACTIVE)
     .values(
         status=case(
             (runs.c.stop_requested, str(RunStatus.CANCELLED)), else_=bindparam("new_status")

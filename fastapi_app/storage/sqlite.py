@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.dml import UpdateBase
 
 from fastapi_app.storage.group_commit import Group
@@ -30,12 +32,16 @@ WRITING = "mcli_write"
 CHECKPOINT_EVERY = 500
 """Commits after which the write-ahead log is copied into the database, in the thread."""
 
+# At level debug it tells every statement with its parameters, and there are secrets among them.
+logging.getLogger("aiosqlite").setLevel(logging.INFO)
+
 
 def probe(path: str) -> None:
     """Open the file and switch it to WAL, before a driver starts threads that could fail to.
 
     Raises:
-        sqlite3.Error: it is no database, its folder does not exist, or another program locks it.
+        sqlite3.Error: it is no database, its folder does not exist, another program locks it, or
+            it can only be read.
     """
     deadline = time.monotonic() + SWITCH_WITHIN
     with contextlib.closing(sqlite3.connect(path, timeout=0.1)) as connection:
@@ -48,7 +54,18 @@ def probe(path: str) -> None:
                     raise
                 time.sleep(0.01)
             else:
-                return
+                break
+        _require_writable(connection)
+
+
+def _require_writable(connection: sqlite3.Connection) -> None:
+    """A file or folder that can only be read shows at a commit, of whatever it is."""
+    try:
+        connection.executescript("BEGIN IMMEDIATE; PRAGMA user_version = 0; COMMIT")
+    except sqlite3.OperationalError as error:
+        # A lock that another program holds is waited for later.
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
+            raise
 
 
 def tune(engine: Engine) -> None:
@@ -133,7 +150,7 @@ class HotWriter:
                 sql, defaults = self._sql(statement)
                 counts.append(many(sql, [{**defaults, **row} for row in rows]).rowcount)
             execute("COMMIT")
-        except (sqlite3.Error, ValueError, OverflowError):
+        except (sqlite3.Error, SQLAlchemyError, ValueError, OverflowError):
             if self._direct.in_transaction:
                 execute("ROLLBACK")
             return None

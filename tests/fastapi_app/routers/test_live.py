@@ -311,3 +311,10 @@ def sockets(server: Server) -> int:
         with contextlib.suppress(FileNotFoundError):
             count += str(fd.readlink()).startswith("socket:")
     return count
+
+
+def test_the_first_message_is_no_head_of_an_answer(server: Server, client: httpx.Client) -> None:
+    run_id = execute(client, "echo content-type: kept as it is")["job_id"]
+    with following(server, run_id) as socket:
+        first = json.loads(socket.recv(timeout=15))
+    assert first["message"] == "content-type: kept as it is\n"
