@@ -7,19 +7,19 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from signal import Signals
-from typing import Any
 
 from fastapi_app.engine import outcome
 from fastapi_app.engine.active import Active
 from fastapi_app.engine.admission import Admission
 from fastapi_app.engine.attempts import Attempts
+from fastapi_app.engine.attended import CONCLUDE_WITHIN, Attended
 from fastapi_app.engine.background import Background
 from fastapi_app.engine.documents import Documents
 from fastapi_app.engine.elsewhere import set_when_over, signal_elsewhere, written_down
 from fastapi_app.engine.identity import is_alive, own_identity, owner_is_alive
 from fastapi_app.engine.launch import Scripts
 from fastapi_app.engine.logs import LogFiles
-from fastapi_app.engine.process import AlreadyStartedError, Spawned, Spawner
+from fastapi_app.engine.process import AlreadyStartedError, Spawner
 from fastapi_app.engine.queue import Queue
 from fastapi_app.engine.records import Records
 from fastapi_app.engine.stopping import StopOrder
@@ -30,8 +30,6 @@ from fastapi_app.storage.runs import RunStore
 
 log = logging.getLogger(__name__)
 
-CONCLUDE_WITHIN = 2.0
-"""Seconds a client waits for the commit of an end that the engine will commit in any case."""
 START_WITHIN = 5.0
 """Seconds a caller waits for a slot to become free before it is told that the run is queued."""
 
@@ -59,6 +57,13 @@ class EmbeddedEngine:
         self._records = Records(runs, logs)
         self._attempts = Attempts(
             spawner=spawner, logs=logs, scripts=scripts, background=self._background, grace=grace
+        )
+        self._attended = Attended(
+            runs=runs,
+            records=self._records,
+            attempts=self._attempts,
+            background=self._background,
+            forget=self._forget,
         )
         self._documents = Documents(
             records=self._records,
@@ -164,7 +169,7 @@ class EmbeddedEngine:
         try:
             await self._admission.slot(active)
             try:
-                return await self._attend(active, on_start)
+                return await self._attended.run(active, on_start)
             finally:
                 self._admission.release(run)
         finally:
@@ -258,7 +263,9 @@ class EmbeddedEngine:
     async def _drive(self, active: Active) -> None:
         """Take an accepted run from its slot to the end of this attempt."""
         try:
-            if not active.stopping:
+            if active.waited and await self._records.stopped_meanwhile(active.run):
+                await self._settle(active, active.run.but(status=RunStatus.CANCELLED))
+            elif not active.stopping:
                 await self._run_launched(active)
         except SpawnFailedError as error:
             with contextlib.suppress(OSError):  # what refused the child may refuse this too
@@ -280,79 +287,6 @@ class EmbeddedEngine:
         ended = await self._attempts.until_over(active)
         await marking
         await self._end_attempt(active, ended)
-
-    async def _attend(self, active: Active, on_start: Callable[[Run], None] | None) -> Run:
-        try:
-            spawning = self._attempts.spawn(active, durable=False)
-        except SpawnFailedError as error:
-            return await self._record_refusal(active, error)
-        try:
-            active.spawned = await asyncio.shield(spawning)
-            active.run = outcome.started(active.run, active.spawned)
-            active.added = self._runs.add_running(active.run)
-            if on_start is not None:
-                # Whoever learns the id may look the run up at once.
-                self._runs.hasten(active.added)
-                await asyncio.wait({active.added.done}, timeout=CONCLUDE_WITHIN)
-                on_start(active.run)
-            ended = await self._attempts.until_over(active)
-        except asyncio.CancelledError:
-            self._background.start(self._abandon(active, spawning))
-            raise
-        except SpawnFailedError as error:
-            return await self._record_refusal(active, error)
-        return await self._conclude(active, ended)
-
-    async def _conclude(self, active: Active, ended: Run) -> Run:
-        """Commit the end of an attended run; the caller gets it even when that takes too long."""
-        final, added = self._records.final(active, ended), active.added
-        if added is None:
-            raise AssertionError("only a run that was added can end")
-        # The command has run: whatever becomes of the caller, this goes on. And an error now would
-        # make clients run it once more.
-        committing: asyncio.Future[Any] | None = self._runs.conclude(added, final)
-        if committing is None:
-            committing = self._background.start(self._commit_end(active, ended))
-        else:
-            committing.add_done_callback(lambda done: self._on_concluded(active, final, done))
-        await asyncio.wait((committing,), timeout=CONCLUDE_WITHIN)
-        if not active.over.is_set():
-            log.warning("run %s: its end is not committed yet", ended.id)
-            return final
-        return active.run
-
-    def _on_concluded(self, active: Active, final: Run, done: asyncio.Future[bool | None]) -> None:
-        if done.cancelled() or done.exception() is not None:
-            self._background.start(self._commit_end(active, final))
-            return
-        active.run = final
-        self._forget(active)
-
-    async def _commit_end(self, active: Active, ended: Run) -> Run:
-        active.run = await self._records.concluded(active, ended)
-        self._forget(active)
-        return active.run
-
-    async def _record_refusal(self, active: Active, error: SpawnFailedError) -> Run:
-        active.run = outcome.refused(active.run, error)
-        await self._runs.add(active.run)
-        self._forget(active)
-        return active.run
-
-    async def _abandon(self, active: Active, spawning: asyncio.Future[Spawned]) -> None:
-        """Nobody waits for this run any more: end it, and write down that it was."""
-        active.stopping = True
-        try:
-            active.spawned = await spawning
-        except SpawnFailedError as error:
-            await self._record_refusal(active, error)
-            return
-        if active.added is None:
-            active.run = outcome.started(active.run, active.spawned)
-            active.added = self._runs.add_running(active.run)
-        self._attempts.stop(active)
-        ended = await self._attempts.until_over(active)
-        await self._commit_end(active, ended.but(reason="the client left"))
 
     async def _end_attempt(self, active: Active, ended: Run) -> None:
         """Let the run wait for its next attempt, or settle it."""
