@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,7 +16,7 @@ from compat.routes import RouteTable, Row
 from compat.settings import DualSettings
 from compat.stages import Stage
 from compat.wsgi import Mount
-from fastapi_app.errors import DaemonStoppedError
+from fastapi_app.errors import DaemonStoppedError, QueueFullError, StorageUnavailableError
 from fastapi_app.factory import Services
 from fastapi_app.leaving import ClientLeftError
 from legacy_flask.inputs import InputError
@@ -117,8 +118,10 @@ class Gateway:
             return error(400, str(problem))
         except RefusedError as refused:
             return refused.reply
-        except DaemonStoppedError:
-            return error(503, STOPPED)
+        except (DaemonStoppedError, QueueFullError, StorageUnavailableError) as unable:
+            stopped = isinstance(unable, DaemonStoppedError)
+            found = error(503, STOPPED if stopped else unable.detail)
+            return replace(found, retry_after=unable.retry_after)
         except PageError as failure:
             return failure.reply
         except ClientLeftError:
@@ -149,6 +152,8 @@ def _announcing(send: Send, announcement: Headers) -> Send:
 
 async def _send(send: Send, reply: Reply, announcement: Headers) -> None:
     headers = [(b"content-type", reply.content_type), *announcement]
+    if reply.retry_after is not None:
+        headers.append((b"retry-after", str(reply.retry_after).encode()))
     start: Message = {"type": "http.response.start", "status": reply.status, "headers": headers}
     if isinstance(reply.body, bytes):
         headers.append((b"content-length", str(len(reply.body)).encode()))

@@ -14,11 +14,15 @@ HTML = b"text/html; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer of the old contract; a body in pieces is sent as it comes."""
+    """An answer of the old contract; a body in pieces is sent as it comes.
+
+    `retry_after` is seconds after which a client may try again.
+    """
 
     status: int
     body: bytes | AsyncIterator[bytes]
     content_type: bytes = JSON
+    retry_after: int | None = None
 
 
 def dumps(value: object) -> bytes:

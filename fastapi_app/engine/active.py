@@ -20,6 +20,8 @@ class Active:
     """Done once a run that a client waits for has a slot; none when it got one at once."""
     timer: asyncio.TimerHandle | None = None
     """When the next attempt is due."""
+    waited: bool = False
+    """No slot was free for it at once: others may have stopped it meanwhile."""
     launched: bool = False
     """Handed to the spawn helper: from here on it can only be stopped by a signal."""
     attended: bool = False

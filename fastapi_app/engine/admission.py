@@ -148,6 +148,7 @@ class Admission:
     def _line_up(self, active: Active) -> None:
         self.queue.push(active.run)
         self.dispatch()
+        active.waited = active.run.id in self.queue
 
     async def _look_up(self, waiting: Waiting) -> None:
         """Take those into account that ended before anybody waited for them."""
@@ -163,7 +164,10 @@ class Admission:
                 self._background.start(self._ended_elsewhere(run))
 
     async def _ended_elsewhere(self, run: Run) -> None:
-        over = asyncio.Event()
-        await set_when_over(self._runs, run, over)
-        stored = await persist(run.id, lambda: self._runs.by_id([run.id]))
-        self.ended(stored.get(run.id, run))
+        run_id = run.id
+        while not run.status.final:
+            over = asyncio.Event()
+            await set_when_over(self._runs, run, over)
+            stored = await persist(run_id, lambda: self._runs.get(run_id))
+            run = stored or run.but(status=RunStatus.LOST)
+        self.ended(run)

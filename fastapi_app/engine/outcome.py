@@ -13,6 +13,8 @@ from fastapi_app.engine.traces import Trace
 from fastapi_app.errors import SpawnFailedError
 from fastapi_app.models import Retry, Run, RunStatus
 
+TICK = 0.02
+"""Seconds by which a run may be ended early: its age is known to a tick of the kernel's clock."""
 LARGEST_POWER = 64
 """Beyond it the back-off is at its longest anyway, and numbers must not overflow."""
 
@@ -94,7 +96,7 @@ def from_trace(run: Run, trace: Trace) -> Run:
     timed_out = (
         run.timeout is not None
         and trace.exit_code == -signal.SIGKILL
-        and finished_at - began >= run.timeout
+        and finished_at - began >= run.timeout - TICK
     )
     return ended(run, trace.exit_code, finished_at - began, timed_out=timed_out)
 

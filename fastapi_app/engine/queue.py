@@ -27,6 +27,9 @@ class Queue:
         """How many wait for nothing but a slot."""
         return len(self._tickets)
 
+    def __contains__(self, run_id: str) -> bool:
+        return run_id in self._tickets
+
     def groups(self) -> list[Group]:
         """Every group there is, by name."""
         return sorted(self._groups.values(), key=lambda group: group.name)

@@ -29,6 +29,11 @@ class Records:
         self._runs = runs
         self._logs = logs
 
+    async def stopped_meanwhile(self, run: Run) -> bool:
+        """Whether somebody else has stopped a run that waits, or removed it."""
+        stored = await persist(run.id, lambda: self._runs.get(run.id))
+        return stored is None or stored.stop_requested or stored.status.final
+
     async def started(self, run: Run) -> bool:
         """Commit that a run has come to run."""
         return await persist(run.id, lambda: self._runs.mark_started(run))

@@ -247,7 +247,7 @@ async def test_a_time_out_holds_across_restarts_whatever_the_clock_says(
 async def test_a_document_goes_on_wherever_it_was_left(
     home: Path, tmp_path: Path, stage: int
 ) -> None:
-    """0: nothing has started; 1: a step runs; 2: the second one runs; 3: all but the end is told."""
+    """0: nothing has started; 1: a step runs; 2: the second one; 3: all but the end is told."""
     log, gates = tmp_path / "log", [tmp_path / f"gate{n}" for n in range(2)]
     first = step(f"echo 1 >> {log}; while [ ! -e {gates[0]} ]; do sleep 0.01; done", name="first")
     second = step(
