@@ -95,7 +95,7 @@ class Attended:
         return active.run
 
     async def _record_refusal(self, active: Active, error: SpawnFailedError) -> Run:
-        active.run = outcome.refused(active.run, error)
+        active.run = self._records.final(active, outcome.refused(active.run, error))
         await self._runs.add(active.run)
         self._forget(active)
         return active.run

@@ -230,6 +230,7 @@ class Hub:
                 # Those who listen must not wait for ever.
                 log.warning("events are late: %s", error)
                 self._woken.set()
+                await asyncio.sleep(POLL)
             await asyncio.sleep(PAUSE)
 
     def _may_have_news(self) -> bool:
