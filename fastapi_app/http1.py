@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
+from collections import deque
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, cast
 from urllib.parse import quote_from_bytes
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+AT_ONCE = 8
+"""Requests whose answers begin in one turn of the loop."""
 _ASCII = bytes(range(128)).decode()
 _INTERIM = b"HTTP/1.1 1"
 _SWITCHING = b"HTTP/1.1 101"
@@ -36,10 +40,42 @@ class TolerantHttp(HttpToolsProtocol):
                 data = quote_from_bytes(line, safe=_ASCII).encode() + end + rest
         super().data_received(data)
 
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        """Begin to answer a request in its turn."""
+        _turns.add(partial(super()._start_asgi_task, cycle, app))
+
     def on_response_complete(self) -> None:
         """What is written next is the head of another answer."""
         self._speller.at_head = True
         super().on_response_complete()
+
+
+class _Turns:
+    """Lets work that has come all at once begin a little at a time.
+
+    With fifty requests in one turn of the loop every other task would wait for all fifty.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._due = False
+
+    def add(self, begin: Callable[[], None]) -> None:
+        """Call `begin` soon, in turn."""
+        self._waiting.append(begin)
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        for _ in range(min(AT_ONCE, len(self._waiting))):
+            self._waiting.popleft()()
+        self._due = bool(self._waiting)
+        if self._due:
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+
+_turns = _Turns()
 
 
 class _Speller:
