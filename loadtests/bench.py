@@ -29,7 +29,7 @@ from loadtests.contestants import (
     absent,
     load_argv,
 )
-from loadtests.homes import new_home
+from loadtests.homes import new_home, place
 from loadtests.report import (
     Chapter,
     Line,
@@ -203,6 +203,7 @@ def _about(effort: Effort, missing: Sequence[str], *, quick: bool) -> Mapping[st
         "python": platform.python_version(),
         "processors": os.cpu_count(),
         "load_average": os.getloadavg()[0],
+        "homes": str(place()),
     }
 
 

@@ -204,8 +204,8 @@ def _about(about: Mapping[str, Any]) -> str:
     return (
         f"{'A short run: ' if about['quick'] else ''}"
         f"{about['repetitions']} repetitions of {about['seconds']:g} s in turn, each on a server "
-        "process of its own with a fresh home. Medians over the repetitions; spread is lowest to "
-        "highest. `x old` is throughput over the old daemon's in the same repetition. "
+        f"process of its own with a fresh home in {about['homes']}. Medians over the repetitions; "
+        "spread is lowest to highest. `x old` is throughput over the old daemon's in the same repetition. "
         f"Python {about['python']}, {about['processors']} processors, load average "
         f"{about['load_average']:.1f} at the start, {about['begun']}. "
         "The load generator shares the processors with the server, and verifies every answer."

@@ -49,6 +49,7 @@ ABOUT = {
     "python": "3.11.0",
     "processors": 2,
     "load_average": 0.5,
+    "homes": "/somewhere",
 }
 
 
