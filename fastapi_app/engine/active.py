@@ -21,7 +21,7 @@ class Active:
     timer: asyncio.TimerHandle | None = None
     """When the next attempt is due."""
     waited: bool = False
-    """No slot was free for it at once: others may have stopped it meanwhile."""
+    """It could not start at once: others may have stopped it meanwhile."""
     launched: bool = False
     """Handed to the spawn helper: from here on it can only be stopped by a signal."""
     attended: bool = False

@@ -136,19 +136,19 @@ class Admission:
         for waiting in self._dependencies.ended(run):
             active = self._active[waiting.run.id]
             if waiting.verdict() is Verdict.START:
-                self._line_up(active)
+                self._line_up(active, waited=True)
             else:
                 self._skip(active, waiting.why_skipped())
 
     def _on_due(self, active: Active) -> None:
         active.timer = None
         self._timers -= 1
-        self._line_up(active)
+        self._line_up(active, waited=True)
 
-    def _line_up(self, active: Active) -> None:
+    def _line_up(self, active: Active, *, waited: bool = False) -> None:
         self.queue.push(active.run)
         self.dispatch()
-        active.waited = active.run.id in self.queue
+        active.waited = waited or active.run.id in self.queue
 
     async def _look_up(self, waiting: Waiting) -> None:
         """Take those into account that ended before anybody waited for them."""

@@ -17,6 +17,8 @@ from fastapi_app.engine.logs import LogFiles
 from fastapi_app.engine.records import Records, persist
 from fastapi_app.models import Run, RunStatus, Stream
 
+HEED = 0.5
+"""Seconds after which it is noticed that somebody else has stopped a document."""
 SKIPPED = "skipped"
 """How the reason of a step begins that was not to run as the others ended."""
 _FAILED = {RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.LOST}
@@ -108,7 +110,9 @@ class Documents:
         document = self._open[active.run.id] = Document.of(active, steps)
         if not document.pending:
             self._background.start(self._end(document))
-        elif active.run.status is RunStatus.RUNNING:
+            return
+        self._background.start(self._heed(document))
+        if active.run.status is RunStatus.RUNNING:
             self._limit(document)
 
     def forget(self, run_id: str) -> None:
@@ -135,8 +139,8 @@ class Documents:
 
     async def stop_steps(self, run_id: str) -> None:
         """Stop every step that is not over."""
-        document = self._open[run_id]
-        await asyncio.gather(*(self._stop(step) for step in list(document.pending)))
+        if (document := self._open.get(run_id)) is not None:
+            await asyncio.gather(*(self._stop(step) for step in list(document.pending)))
 
     def _start(self, document: Document, at: float, steps: Sequence[Run] = ()) -> None:
         active = document.active
@@ -149,6 +153,20 @@ class Documents:
     def _limit(self, document: Document) -> None:
         if document.run.timeout is not None:
             self._background.start(self._end_in_time(document, document.run.timeout))
+
+    async def _heed(self, document: Document) -> None:
+        """Stop the steps when the other stack, or another server, has stopped the document.
+
+        It cannot signal a run without a process; all it does is to write that down.
+        """
+        active = document.active
+        while not active.over.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEED):
+                    await active.over.wait()
+            if not active.stopping and await self._records.stopped_meanwhile(document.run):
+                active.stopping = True
+                await persist(document.run.id, lambda: self.stop_steps(document.run.id))
 
     async def _end_in_time(self, document: Document, timeout: float) -> None:
         try:

@@ -43,6 +43,8 @@ class Upkeep:
                 swept = await self._janitor.run_once(set(active))
             except (StorageUnavailableError, OSError) as error:
                 log.warning("old logs were not looked after: %s", error)
+            except Exception:
+                log.exception("looking after old logs failed")
             else:
                 if swept.compressed or swept.removed:
                     log.info("%s logs compressed, %s removed", swept.compressed, swept.removed)
