@@ -9,6 +9,7 @@ import resource
 import signal
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
@@ -125,27 +126,29 @@ async def test_leftovers_of_a_crash_are_swept(tmp_path: Path) -> None:
     assert names(tmp_path, half) == names(tmp_path, both) == {".out.gz", ".err"}
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
-    """No file may become larger than a block."""
+    """No file may become larger than a block; pytest's own output may, so only for a moment."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-@pytest.mark.usefixtures("full_disk")
 async def test_on_a_full_disk_the_plain_log_stays(tmp_path: Path) -> None:
     run_id, log = new_id(), os.urandom(4096)
     path = tmp_path / f"{run_id}.out"
     path.write_bytes(log)  # which compression can only make larger
-    with pytest.raises(OSError, match="File too large") as error:
+    with full_disk(), pytest.raises(OSError, match="File too large") as error:
         compress(path)
     assert error.value.errno == errno.EFBIG
     os.utime(path, (0, 0))
-    swept = await Janitor(tmp_path, Limits(compress_after=10)).run_once(set())
+    with full_disk():
+        swept = await Janitor(tmp_path, Limits(compress_after=10)).run_once(set())
     assert swept == Swept()
     assert names(tmp_path, run_id) == {".out"}
     assert LogFiles(tmp_path).head(run_id, Stream.STDOUT, 9999) == log
