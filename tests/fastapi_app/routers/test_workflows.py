@@ -27,6 +27,8 @@ from tests.fastapi_app.routers.wire import (
 from tests.fastapi_app.starting import until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.servers import Server
 
 
@@ -309,3 +311,14 @@ def test_logs_refuse(client: httpx.Client, query: str) -> None:
     answer = client.get(f"{RUNS}/{run_id}/logs?{query}")
     assert answer.status_code == 422
     problem(answer, 422, answer.json()["code"])
+
+
+def test_a_stored_command_runs_where_it_is_told_to(client: httpx.Client, tmp_path: Path) -> None:
+    name = created(client, "where", "pwd; echo $1")
+    body = {"name": name, "args": ["arg"], "cwd": str(tmp_path)}
+    run_id = client.post(f"{RUNS}/start", json=body).json()["job_id"]
+    assert finished(client, run_id)["status"] == "completed"
+    assert printed(client, run_id) == f"{tmp_path}\narg\n"
+    problem(
+        client.post(f"{RUNS}/start", json={"name": name, "cwd": "/nowhere"}), 422, "invalid-run"
+    )
