@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +18,9 @@ from fastapi_app.storage.group_commit import Group, GroupCommit
 from fastapi_app.storage.peek import Peek
 from fastapi_app.storage.schema import bring_up_to_date
 from fastapi_app.storage.sqlite import WRITING, HotWriter, probe, tune
+
+# A connection that broke cannot be closed in order either; who used it has been told.
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
 CONNECT_WITHIN = 10
 """Seconds a database server gets to answer."""
