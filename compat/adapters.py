@@ -45,7 +45,13 @@ def status(now: Snapshot, uptime: float, config: dict[str, object]) -> Reply:
 
 
 def outcome(run: Run, timeout: float, runs: RunService) -> Reply:
-    """`POST /execute`: how the command ended. `timeout` as the request or the settings gave it."""
+    """`POST /execute`: how the command ended, and what it printed."""
+    fields = outcome_fields(run, timeout)
+    return with_output(fields, run, runs, stdout="output", stderr="error")
+
+
+def outcome_fields(run: Run, timeout: float) -> dict[str, object]:
+    """The same without what it printed. `timeout` as the request or the settings gave it."""
     success = run.status is RunStatus.COMPLETED
     fields: dict[str, object] = {
         "success": success,
@@ -57,7 +63,7 @@ def outcome(run: Run, timeout: float, runs: RunService) -> Reply:
         fields["error"] = f"Command timed out after {timeout} seconds"
     elif run.pid is None:
         fields["error"] = run.reason
-    return with_output(fields, run, runs, stdout="output", stderr="error")
+    return fields
 
 
 def with_output(

@@ -1,108 +1,147 @@
-"""`/api/v1/cutover`: see and move the stage of each route; and the page clients are sent to."""
+"""`/api/v1/cutover`: see and move the stage of each route, and see what it was moved on."""
 
 from __future__ import annotations
 
-import html
-from datetime import UTC, datetime
-from typing import Annotated, Self
+import json
+import time
+from collections.abc import AsyncGenerator
+from typing import Annotated
 
-from fastapi import APIRouter, Depends
-from fastapi.responses import HTMLResponse
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import StreamingResponse
 from starlette.requests import HTTPConnection
 
-from compat.cutover import Cutover, RouteState
-from compat.routes import ROWS, Row
-from compat.stages import Stage
+from compat.operations import Operations
+from compat.readiness import DAY, readiness, verdict
+from compat.schemas import (
+    AuditEntry,
+    CallerAnswer,
+    MismatchAnswer,
+    ReadyAnswer,
+    RouteAnswer,
+    RouteReady,
+    StageRequest,
+    StatsAnswer,
+)
 from fastapi_app.schemas.problems import documented
 
 router = APIRouter(prefix="/api/v1/cutover", tags=["cutover"])
-page = APIRouter(include_in_schema=False)
-
-MIGRATION = "/migration"
 
 
-def _cutover(connection: HTTPConnection) -> Cutover:
-    found: Cutover = connection.app.state.cutover
+def operations_of(connection: HTTPConnection) -> Operations:
+    """What the app holds for operators."""
+    found: Operations = connection.app.state.operations
     return found
 
 
-LiveCutover = Annotated[Cutover, Depends(_cutover)]
+def _address(connection: HTTPConnection) -> str:
+    return connection.client.host if connection.client else ""
 
 
-class RouteAnswer(BaseModel):
-    """An old route and where it stands."""
-
-    route: str = Field(examples=["POST /execute"])
-    stage: Stage
-    percent: int = Field(description="Share of calls the new stack answers")
-    successor: str = Field(description="What replaces it", examples=["/api/v1/workflows/execute"])
-    deprecated: str = Field(examples=["2026-01-01T00:00:00Z"])
-    sunset: str = Field(examples=["2027-01-01T00:00:00Z"])
-
-    @classmethod
-    def of(cls, state: RouteState) -> Self:
-        """The route as operators see it."""
-        return cls(
-            route=state.row.name,
-            stage=state.stage,
-            percent=state.percent,
-            successor=state.row.successor,
-            deprecated=_day(state.row.deprecated),
-            sunset=_day(state.row.sunset),
-        )
-
-
-class StageRequest(BaseModel):
-    """The stage a route is to have."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"route": "POST /execute", "stage": "new"}]},
-    )
-
-    route: str
-    stage: Stage
+Live = Annotated[Operations, Depends(operations_of)]
+Address = Annotated[str, Depends(_address)]
+Route = Annotated[str | None, Query(description="Only this one", examples=["GET /status"])]
+Days = Annotated[float, Query(gt=0, le=3650, description="How far back calls count")]
 
 
 @router.get("/routes", response_model=list[RouteAnswer], responses=documented(503))
-async def list_routes(cutover: LiveCutover) -> list[RouteAnswer]:
+async def list_routes(live: Live) -> list[RouteAnswer]:
     """Every old route and its stage."""
-    return [RouteAnswer.of(state) for state in cutover.all()]
+    rows = live.table.rows
+    return [RouteAnswer.of(row, live.cutover.place(name)) for name, row in rows.items()]
 
 
-@router.put("/routes", response_model=RouteAnswer, responses=documented(404, 422, 503))
-async def set_stage(body: StageRequest, cutover: LiveCutover) -> RouteAnswer:
-    """Move a route to a stage, from the next call on and across restarts."""
-    return RouteAnswer.of(await cutover.set(body.route, body.stage))
+@router.put("/routes", response_model=RouteAnswer, responses=documented(404, 409, 422, 503))
+async def set_stage(body: StageRequest, live: Live, address: Address) -> RouteAnswer:
+    """Move a route to a stage, from the next call on, everywhere, and across restarts."""
+    place = await live.cutover.set(body.move(address, time.time()))
+    return RouteAnswer.of(live.table.rows[body.route], place)
 
 
-@page.get(MIGRATION)
-async def migration() -> HTMLResponse:
-    """What the `Link` header of every old route points to."""
-    return HTMLResponse(_PAGE.format(rows="".join(_table_row(row) for row in ROWS)))
+@router.get("/audit", response_model=list[AuditEntry], responses=documented(422, 503))
+async def audit(
+    live: Live,
+    subject: Annotated[str | None, Query(description="A route, or a rollout")] = None,
+    after: Annotated[int, Query(ge=0, description="Behind this number")] = 0,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
+) -> list[AuditEntry]:
+    """Who moved what, when, from where to where and why; the newest first."""
+    entries = await live.cutover.entries(after=after, subject=subject, limit=limit)
+    return [AuditEntry.of(entry) for entry in entries]
 
 
-def _table_row(row: Row) -> str:
-    cells = (row.name, row.successor, _day(row.deprecated)[:10], _day(row.sunset)[:10])
-    return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
+@router.get("/stats", response_model=list[StatsAnswer], responses=documented(404, 422, 503))
+async def stats(live: Live, route: Route = None) -> list[StatsAnswer]:
+    """How often, how fast and how well both stacks answered since each route stands there."""
+    names = list(live.table.rows) if route is None else [live.cutover.known(route)]
+    since = (await live.measures.totals()).minus(await live.cutover.bases())
+    return [StatsAnswer.of(live.table.rows[n], live.cutover.place(n), since) for n in names]
 
 
-def _day(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+@router.get("/mismatches", response_model=list[MismatchAnswer], responses=documented(404, 422, 503))
+async def list_mismatches(live: Live, route: Route = None) -> list[MismatchAnswer]:
+    """Where the stacks differ, the most frequent first."""
+    wanted = None if route is None else live.cutover.known(route)
+    return [MismatchAnswer.of(found) for found in await live.mismatches.all(wanted)]
 
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Moving to /api/v1</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto }}
-table {{ border-collapse: collapse }} td, th {{ border: 1px solid #ccc; padding: .3rem .6rem }}
-th {{ text-align: left }}
-</style></head><body>
-<h1>Moving to /api/v1</h1>
-<p>The routes on the left still answer as they always have, until the day on the right.
-What replaces each is documented, with examples, at <a href="/docs">/docs</a>.</p>
-<table><thead>
-<tr><th>Old route</th><th>Successor</th><th>Deprecated</th><th>Sunset</th></tr></thead>
-<tbody>{rows}</tbody></table></body></html>
-"""
+@router.delete("/mismatches", status_code=204, responses=documented(404, 422, 503))
+async def clear_mismatches(live: Live, route: Route = None) -> Response:
+    """Forget what was found, of one route or of all."""
+    await live.mismatches.clear(None if route is None else live.cutover.known(route))
+    return Response(status_code=204)
+
+
+@router.get("/callers", response_model=list[CallerAnswer], responses=documented(404, 422, 503))
+async def list_callers(
+    live: Live,
+    route: Route = None,
+    days: Days = 30,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+) -> list[CallerAnswer]:
+    """Who still calls what, the latest first."""
+    wanted = None if route is None else live.cutover.known(route)
+    since = time.time() - days * DAY
+    found = await live.callers.all(route=wanted, since=since, limit=limit)
+    return [CallerAnswer.of(caller) for caller in found]
+
+
+@router.get("/ready", response_model=ReadyAnswer, responses=documented(422, 503))
+async def ready(live: Live, days: Days = 7) -> ReadyAnswer:
+    """Whether the old stack can be deleted, and because of what (not)."""
+    totals = await live.measures.totals()
+    counts = await live.callers.counts(time.time() - days * DAY)
+    found = [
+        readiness(row, live.cutover.place(name), totals, counts.get(name, 0), days=days)
+        for name, row in live.table.rows.items()
+    ]
+    yes, because = verdict(found)
+    return ReadyAnswer(ready=yes, because=because, routes=[RouteReady.of(one) for one in found])
+
+
+@router.get(
+    "/record",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"application/x-ndjson": {}}, "description": "A case on each line"},
+        **documented(404, 422),
+    },
+)
+async def record(
+    live: Live,
+    route: Route = None,
+    limit: Annotated[int | None, Query(ge=1, description="End after so many")] = None,
+    commands: Annotated[bool, Query(description="Keep what is to be run, too")] = False,
+) -> StreamingResponse:
+    """Live traffic, a call on each line, without secrets, until you leave."""
+    wanted = None if route is None else live.cutover.known(route)
+
+    async def lines() -> AsyncGenerator[bytes, None]:
+        sent = 0
+        async for case in live.recorder.cases(wanted, commands=commands):
+            yield json.dumps(case).encode() + b"\n"
+            sent += 1
+            if limit is not None and sent >= limit:
+                return
+
+    return StreamingResponse(lines(), media_type="application/x-ndjson")

@@ -9,10 +9,19 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from wsgiref.types import WSGIApplication
 
-from compat import api
+from starlette.types import ASGIApp
+
+from compat import api, api_live, page
+from compat.callers import Callers
+from compat.contract import ContractApp
 from compat.cutover import Cutover
+from compat.experiment import Experiment
 from compat.gateway import Gateway
-from compat.routes import RouteTable
+from compat.measures import Measures
+from compat.mismatches import Mismatches
+from compat.operations import Operations, in_background, owner_of
+from compat.recorder import Recorder
+from compat.routes import route_table
 from compat.settings import DualSettings
 from compat.wsgi import Mount
 from fastapi_app.app import create_app as create_new_app
@@ -23,6 +32,16 @@ if TYPE_CHECKING:
 
 EXTENSION = "legacy"
 """Where the old app keeps its services."""
+NEW_PATHS = (
+    "/api/v1",
+    "/docs",
+    "/livez",
+    page.MIGRATION,
+    "/openapi.json",
+    "/readyz",
+    "/static-offline-docs",
+    "/ws",
+)
 
 
 @asynccontextmanager
@@ -37,14 +56,10 @@ async def open_app(
     Raises:
         StartupError: the home folder or the database cannot be used.
     """
-    new = create_new_app(settings)
-    new.include_router(api.router)
-    new.include_router(api.page)
-    async with new.router.lifespan_context(new):
-        services: Services = new.state.services
-        table = RouteTable()
-        cutover = new.state.cutover = Cutover(services, table, settings.default_stage)
-        await cutover.load()
+    app = create_new_app(settings)
+    for router in (api.router, api_live.router, page.router):
+        app.include_router(router)
+    async with app.router.lifespan_context(app):
         old = _Old(settings, legacy_port)
         mount = Mount(
             old.build,
@@ -53,19 +68,74 @@ async def open_app(
             limit=settings.max_body_bytes,
         )
         try:
-            yield Gateway(
-                new=new,
-                legacy=mount,
-                services=services,
-                settings=settings,
-                table=table,
-                cutover=cutover,
+            opened = await _opened(
+                app,
+                app.state.services,
+                settings,
+                mount,
                 legacy_port=legacy_port,
-                documentation=f"{documentation_base}{api.MIGRATION}",
+                documentation=f"{documentation_base}{page.MIGRATION}",
             )
+            gateway, operations, experiment = opened
+            app.state.operations = operations
+            async with in_background(operations, experiment):
+                yield gateway
         finally:
             await mount.aclose()
             await asyncio.to_thread(old.close)
+
+
+async def _opened(
+    app: ASGIApp,
+    services: Services,
+    settings: DualSettings,
+    legacy: ASGIApp,
+    *,
+    legacy_port: int,
+    documentation: str,
+) -> tuple[Gateway, Operations, Experiment]:
+    """The gateway, what an operator works with, and what runs behind the gateway's back."""
+    table = route_table()
+    names = list(table.rows)
+    measures, mismatches = Measures(services, owner_of(settings.home)), Mismatches(services)
+    callers, recorder = Callers(services), Recorder()
+    cutover = Cutover(services, names, measures, settings.default_stage)
+    await cutover.load()
+    await measures.load()
+    new = ContractApp(services, settings, legacy_port=legacy_port, endpoints=sorted(names))
+    experiment = Experiment(
+        control=legacy,
+        candidate=new,
+        measures=measures,
+        mismatches=mismatches,
+        slots=settings.shadow_slots,
+        queue=settings.shadow_queue,
+        timeout=settings.shadow_timeout,
+    )
+    gateway = Gateway(
+        app=app,
+        new_paths=NEW_PATHS,
+        legacy=legacy,
+        new=new,
+        table=table,
+        cutover=cutover,
+        measures=measures,
+        callers=callers,
+        experiment=experiment,
+        recorder=recorder,
+        legacy_port=legacy_port,
+        documentation=documentation,
+        allow_forcing=settings.allow_stack_header,
+    )
+    operations = Operations(
+        table=table,
+        cutover=cutover,
+        measures=measures,
+        mismatches=mismatches,
+        callers=callers,
+        recorder=recorder,
+    )
+    return gateway, operations, experiment
 
 
 class _Old:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope
 
+from compat.diff import Answer
 from compat.legacy_json import PageError, Reply
 from compat.settings import DualSettings
 from fastapi_app.factory import Services
@@ -25,6 +26,28 @@ TOO_LARGE = "The data value transmitted exceeds the capacity limit."
 BROKEN = "The browser (or proxy) sent a request that this server could not understand."
 
 
+@dataclass(slots=True)
+class Recorded:
+    """What the old stack did for a call, and what the new one would have done.
+
+    `marks` are what it noted of itself (`run_id`: the run it started). `planned` and `did` are to
+    be the same.
+    """
+
+    answer: Answer
+    marks: Mapping[str, str]
+    planned: Mapping[str, object] | None = None
+    did: Mapping[str, object] | None = None
+
+    def field(self, name: str) -> str:
+        """A text of the answer's object; "" when it has none."""
+        try:
+            value = json.loads(self.answer.body).get(name)
+        except (ValueError, AttributeError, RecursionError):
+            return ""
+        return value if isinstance(value, str) else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request, the services, and what `/status` says of the listener."""
@@ -38,6 +61,9 @@ class Call:
 
     endpoints: Sequence[str]
     """Every route of the contract, for `GET /`."""
+
+    recorded: Recorded | None = None
+    """For a rehearsal: what the old stack has done already."""
 
     @property
     def config(self) -> dict[str, object]:

@@ -1,93 +1,274 @@
-"""The live stage of each route: in memory for every call, in the database across restarts."""
+"""The live stage of each route: in memory for every call, in the database for all processes.
+
+Each move is one transaction that also writes it down for good. What another process has moved is
+noticed within half a second. While the database does not answer, the last known stages hold.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from sqlalchemy import Column, Double, Integer, MetaData, String, Table, select
+from sqlalchemy import Row as SqlRow
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from compat.routes import RouteTable, Row
-from compat.stages import Stage
-from fastapi_app.errors import AppError
+from compat.errors import MovedMeanwhileError, RolloutActiveError, UnknownRouteError
+from compat.measures import Measures, Totals
+from compat.stages import Brownout, Place, Stage
+from compat.tables import audit, bring_up_to_date, stages
+from fastapi_app.errors import StorageUnavailableError
 from fastapi_app.factory import Services
 
-metadata = MetaData()
-cutover_stages = Table(
-    "cutover_stages",
-    metadata,
-    Column("route", String(200), primary_key=True),
-    Column("stage", String(16), nullable=False),
-    Column("percent", Integer, nullable=False),
-    Column("changed_at", Double, nullable=False),
-)
-PERCENT = {Stage.LEGACY: 0, Stage.NEW: 100}
+log = logging.getLogger(__name__)
 
-
-class UnknownRouteError(AppError):
-    """The table has no such route; the message names those it has."""
-
-    status, code, title = 404, "route-not-found", "No such route"
-
-    def __init__(self, route: str, known: Mapping[str, Any]) -> None:
-        super().__init__(f"There is no route {route!r}; the routes are: {', '.join(known)}.")
+LOOK = 0.3
+"""Seconds between two looks at what other processes have moved."""
 
 
 @dataclass(frozen=True, slots=True)
-class RouteState:
-    """A row of the table and where it stands; `percent` of its calls go to the new stack."""
+class Move:
+    """A route to be moved, by whom and why. `revision` is the one it was seen at, if any was."""
 
-    row: Row
+    route: str
     stage: Stage
+    percent: int | None = None
+    brownout: Brownout | None = None
+    by: str = ""
+    reason: str = ""
+    revision: int | None = None
 
-    @property
-    def percent(self) -> int:
-        return PERCENT[self.stage]
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the audit log: who has changed what, when (Unix seconds), and why."""
+
+    seq: int
+    at: float
+    by: str
+    what: str
+    subject: str
+    revision: int
+    before: str
+    after: str
+    reason: str
+    rollout: str | None
 
 
 class Cutover:
     """Which stack answers each route. Changes hold from the next call on."""
 
-    def __init__(self, services: Services, table: RouteTable, default: Stage) -> None:
+    def __init__(
+        self,
+        services: Services,
+        routes: Sequence[str],
+        measures: Measures,
+        default: Stage,
+    ) -> None:
         self._database = services.database
-        self._table = table
-        self._default = default
-        self._stages: dict[str, Stage] = {}
+        self._routes = routes
+        self._measures = measures
+        self._default = Place.at(default)
+        self._places: Mapping[str, Place] = {}
+        self._listeners: list[Callable[[], None]] = []
+        self._seen: int | None = None
+        self._deaf = False
 
     async def load(self) -> None:
-        """Read the stages that were set; a route or stage nobody knows any more is left out."""
+        """Make the tables, and read the stages that were set."""
         async with self._database.write() as connection:
-            await connection.run_sync(metadata.create_all)
-            for row in await connection.execute(select(cutover_stages)):
-                if row.route in self._table.rows and row.stage in set(Stage):
-                    self._stages[row.route] = Stage(row.stage)
+            await connection.run_sync(bring_up_to_date)
+            self._adopt((await connection.execute(select(stages))).all())
 
-    def stage(self, row: Row) -> Stage:
+    def follow(self, listener: Callable[[], None]) -> None:
+        """Call `listener` now, and whenever a route has moved."""
+        self._listeners.append(listener)
+        listener()
+
+    def place(self, route: str) -> Place:
         """Where the route stands now."""
-        return self._stages.get(row.name, self._default)
+        return self._places.get(route, self._default)
 
-    def all(self) -> list[RouteState]:
-        """Every route, in the order of the table."""
-        return [RouteState(row, self.stage(row)) for row in self._table.rows.values()]
+    def known(self, route: str) -> str:
+        """The name of a route of the table.
 
-    async def set(self, route: str, stage: Stage) -> RouteState:
-        """Move a route; committed when this returns.
+        Raises:
+            UnknownRouteError: it has none of that name.
+        """
+        if route not in self._routes:
+            raise UnknownRouteError(route, self._routes)
+        return route
+
+    async def set(self, move: Move) -> Place:
+        """Move a route for an operator; committed, and written down, when this returns.
 
         Raises:
             UnknownRouteError: the table has no such route.
+            MovedMeanwhileError: it is not where the operator saw it.
+            RolloutActiveError: a rollout moves it.
+            StorageUnavailableError: nothing was moved.
         """
-        row = self._table.rows.get(route)
-        if row is None:
-            raise UnknownRouteError(route, self._table.rows)
-        state = RouteState(row, stage)
-        values = {"stage": str(stage), "percent": state.percent, "changed_at": time.time()}
+        route = self.known(move.route)
+        await self.refresh()
+        place = self.place(route)
+        if place.rollout is not None:
+            raise RolloutActiveError(route, place.rollout)
+        if move.revision not in {None, place.revision}:
+            raise MovedMeanwhileError(route, place, await self._mover(route))
+        totals = await self._measures.totals()
         async with self._database.write() as connection:
-            changed = await connection.execute(
-                cutover_stages.update().where(cutover_stages.c.route == route).values(values)
+            await self.write(connection, [move], totals)
+        await self.refresh()
+        return self.place(route)
+
+    async def write(
+        self,
+        connection: AsyncConnection,
+        moves: Sequence[Move],
+        totals: Totals,
+        *,
+        rollout: str | None = None,
+        keeps: bool = False,
+    ) -> None:
+        """Write moves and their audit entries into a transaction; `refresh` when it is committed.
+
+        With `keeps` the routes belong to `rollout` from then on, else to nobody.
+
+        Raises:
+            MovedMeanwhileError: somebody else was faster; nothing may be committed.
+        """
+        for move in moves:
+            before = self.place(move.route)
+            after = replace(
+                Place.at(move.stage, move.percent),
+                revision=before.revision + 1,
+                changed_at=time.time(),
+                rollout=rollout if keeps else None,
+                brownout=move.brownout if move.stage is Stage.BROWNOUT else None,
             )
-            if not changed.rowcount:
-                await connection.execute(cutover_stages.insert(), {"route": route, **values})
-        self._stages[route] = stage
-        return state
+            await _write_place(connection, move, before, after, totals.of(move.route))
+            entry = {
+                "at": after.changed_at,
+                "by": move.by,
+                "what": "stage",
+                "subject": move.route,
+                "revision": after.revision,
+                "before": str(before),
+                "after": str(after),
+                "reason": move.reason,
+                "rollout": rollout,
+            }
+            await connection.execute(audit.insert(), entry)
+
+    async def base(self, route: str) -> Totals:
+        """What had been counted of a route when it came to where it stands."""
+        async with self._database.read() as connection:
+            query = select(stages.c.base).where(stages.c.route == route)
+            return Totals.from_json(await connection.scalar(query))
+
+    async def bases(self) -> Totals:
+        """The same of all routes."""
+        found = Totals()
+        async with self._database.read() as connection:
+            for text in await connection.scalars(select(stages.c.base)):
+                found.update(Totals.from_json(text))
+        return found
+
+    async def entries(
+        self, *, after: int = 0, subject: str | None = None, limit: int = 100, newest: bool = True
+    ) -> list[Entry]:
+        """The audit log behind number `after`: the newest entries first, or else the oldest."""
+        query = select(audit).where(audit.c.seq > after)
+        if subject is not None:
+            query = query.where((audit.c.subject == subject) | (audit.c.rollout == subject))
+        query = query.order_by(audit.c.seq.desc() if newest else audit.c.seq).limit(limit)
+        async with self._database.read() as connection:
+            return [Entry(**row._mapping) for row in await connection.execute(query)]  # noqa: SLF001
+
+    async def refresh(self) -> None:
+        """Look at what is in the database now.
+
+        Raises:
+            StorageUnavailableError: the last known stages stay in force.
+        """
+        async with self._database.read() as connection:
+            self._adopt((await connection.execute(select(stages))).all())
+
+    async def watch(self) -> None:
+        """Notice what other processes move, until it is cancelled."""
+        while True:
+            await asyncio.sleep(LOOK)
+            try:
+                if self._may_have_changed():
+                    await self.refresh()
+                self._deaf = False
+            except StorageUnavailableError as error:
+                self._seen = None
+                if not self._deaf:
+                    log.warning("the last known stages stay in force: %s", error)
+                self._deaf = True
+
+    def _may_have_changed(self) -> bool:
+        peek = self._database.peek
+        if peek is None:
+            return True
+        version = peek.version()
+        changed = version != self._seen
+        self._seen = version
+        return changed
+
+    def _adopt(self, rows: Sequence[SqlRow[tuple[object, ...]]]) -> None:
+        """Take the stages as they are; a route or stage nobody knows any more is left out."""
+        places = {
+            row.route: _place(row)
+            for row in rows
+            if row.route in self._routes and row.stage in set(Stage)
+        }
+        if places != self._places:
+            self._places = places
+            for listener in self._listeners:
+                listener()
+
+    async def _mover(self, route: str) -> str:
+        entries = await self.entries(subject=route, limit=1)
+        return entries[0].by if entries else ""
+
+
+def _place(row: SqlRow[tuple[object, ...]]) -> Place:
+    return Place(
+        stage=Stage(row.stage),
+        percent=row.percent,
+        revision=row.revision,
+        changed_at=row.changed_at,
+        rollout=row.rollout,
+        brownout=Brownout.from_json(row.brownout) if row.brownout else None,
+    )
+
+
+async def _write_place(
+    connection: AsyncConnection, move: Move, before: Place, after: Place, base: Totals
+) -> None:
+    values = {
+        "stage": str(after.stage),
+        "percent": after.percent,
+        "changed_at": after.changed_at,
+        "revision": after.revision,
+        "changed_by": move.by,
+        "rollout": after.rollout,
+        "brownout": after.brownout.as_json() if after.brownout else None,
+        "base": base.as_json(),
+    }
+    here = (stages.c.route == move.route) & (stages.c.revision == before.revision)
+    changed = await connection.execute(stages.update().where(here).values(values))
+    if changed.rowcount:
+        return
+    if before.changed_at is not None:
+        raise MovedMeanwhileError(move.route, before, "somebody")
+    try:
+        await connection.execute(stages.insert(), {"route": move.route, **values})
+    except IntegrityError:
+        raise MovedMeanwhileError(move.route, before, "somebody") from None

@@ -1,81 +1,112 @@
-"""Picks the stack for each call of the old contract, and announces the successor on each answer."""
+"""Picks the stack for each call of the old contract, and announces the successor on each answer.
+
+Free of what the routes mean: it takes a table of rows, two ASGI applications that answer them, and
+the places where the rows stand.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
-from dataclasses import replace
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from compat.call import Call
+from compat.callers import Callers
+from compat.clients import is_within, key_of
+from compat.contract import MATCH
 from compat.cutover import Cutover
-from compat.handlers import STOPPED, RefusedError
-from compat.headers import Headers, deprecation_headers, with_announcement
-from compat.legacy_json import PageError, Reply, error
-from compat.routes import RouteTable, Row
-from compat.settings import DualSettings
-from compat.stages import Stage
-from compat.wsgi import Mount
-from fastapi_app.errors import DaemonStoppedError, QueueFullError, StorageUnavailableError
-from fastapi_app.factory import Services
+from compat.exchange import Answering, Kept, keeping
+from compat.experiment import Experiment, Trial
+from compat.headers import Headers, deprecation_headers
+from compat.measures import Measures, Tally
+from compat.recorder import Recorder
+from compat.stages import Place, Stack, Stage
+from compat.table import RouteTable, Row
+from compat.wsgi import MARKS
 from fastapi_app.leaving import ClientLeftError
-from legacy_flask.inputs import InputError
 
 log = logging.getLogger(__name__)
 
 SERVED_BY = b"x-served-by"
-FAILED = (
-    "The server encountered an internal error and was unable to complete your request. Either the"
-    " server is overloaded or there is an error in the application."
-)
-NEW_PATHS = (
-    "/api/v1",
-    "/docs",
-    "/livez",
-    "/openapi.json",
-    "/readyz",
-    "/static-offline-docs",
-    "/ws",
-)
+FORCED = b"x-mcli-stack"
+BROWNOUT = b"brownout"
+BROWNOUT_HEADER = b"x-brownout"
+GONE_RETRY_AFTER = 86_400
+"""Seconds: a client that asks for what is gone need not ask again before tomorrow."""
+STACKS = {
+    Stage.LEGACY: Stack.LEGACY,
+    Stage.SHADOW: Stack.LEGACY,
+    Stage.NEW: Stack.NEW,
+}
+"""Who answers, where that is the same for every client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How the calls of a row go as long as it stands where it does."""
+
+    row: Row
+    place: Place
+    stack: Stack | None
+    announcements: Mapping[Stack, Headers]
+    tallies: Mapping[Stack, Tally]
 
 
 class Gateway:
     """One ASGI application for both listeners.
 
-    The legacy port speaks the old contract alone; the other port speaks both.
+    The legacy port speaks the old contract alone; the other port speaks both. `new_paths` are the
+    new app's own; what is neither that nor in the table is the old stack's.
     """
 
     def __init__(
         self,
         *,
+        app: ASGIApp,
+        new_paths: Sequence[str],
+        legacy: ASGIApp,
         new: ASGIApp,
-        legacy: Mount,
-        services: Services,
-        settings: DualSettings,
         table: RouteTable,
         cutover: Cutover,
+        measures: Measures,
+        callers: Callers,
+        experiment: Experiment,
+        recorder: Recorder,
         legacy_port: int,
         documentation: str,
+        allow_forcing: bool,
     ) -> None:
-        self._new = new
-        self._legacy = legacy
-        self._services = services
-        self._settings = settings
+        self._app = app
+        self._new_paths = tuple(new_paths)
+        self._stacks = {Stack.LEGACY: legacy, Stack.NEW: new}
         self._table = table
         self._cutover = cutover
+        self._measures = measures
+        self._callers = callers
+        self._experiment = experiment
+        self._recorder = recorder
         self._legacy_port = legacy_port
-        self._new_paths = (*NEW_PATHS, documentation[documentation.rindex("/") :])
-        self._endpoints = sorted(table.rows)
-        self._announcements = {
-            (row.name, stage): _announcement(row, stage, documentation)
-            for row in table.rows.values()
-            for stage in Stage
+        self._documentation = documentation
+        self._allow_forcing = allow_forcing
+        self._ways: Mapping[str, Way] = {}
+        cutover.follow(self._adopt)
+
+    def _adopt(self) -> None:
+        """Let calls go where the routes stand, from the next one on."""
+        self._ways = {
+            name: self._way(row, self._cutover.place(name))
+            for name, row in self._table.rows.items()
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         legacy_only = scope["server"][1] == self._legacy_port
         if not legacy_only and self._is_new(scope["path"]):
-            await self._new(scope, receive, send)
+            await self._app(scope, receive, send)
         elif scope["type"] == "http":
             try:
                 await self._serve(scope, receive, send)
@@ -91,76 +122,134 @@ class Gateway:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = self._table.match(scope["method"], scope["path"])
         if found is None:
-            await self._legacy(scope, receive, send)
+            await self._stacks[Stack.LEGACY](scope, receive, send)
             return
-        row, parameters = found
-        stage = self._cutover.stage(row)
-        announcement = self._announcements[row.name, stage]
-        if stage is Stage.LEGACY:
-            await self._legacy(scope, receive, _announcing(send, announcement))
-            return
-        call = Call(
-            services=self._services,
-            settings=self._settings,
-            legacy_port=self._legacy_port,
-            scope=scope,
-            receive=receive,
-            parameters=parameters,
-            endpoints=self._endpoints,
-        )
-        await _send(send, await self._answer(row, call), announcement)
+        scope[MATCH] = found
+        way = self._ways[found[0].name]
+        stage = way.place.stage
+        self._callers.note(way.row.name, stage, scope)
+        if self._recorder.listening:
+            receive = self._recorder.recording(way.row.name, scope, receive)
+        stack = way.stack
+        if stack is None or self._allow_forcing:
+            stack = self._pick(way, scope)
+        if stack is None:
+            await _refuse(send, way, self._documentation)
+        elif stack is Stack.LEGACY and stage in {Stage.SHADOW, Stage.CANARY}:
+            await self._shadow(way, scope, receive, send)
+        else:
+            announcement = way.announcements[stack]
+            if stage is Stage.BROWNOUT:
+                announcement = [*announcement, *_foretold(way.place)]
+            await self._answer(way, stack, scope, receive, Answering(send, announcement))
 
-    async def _answer(self, row: Row, call: Call) -> Reply:
-        """The reply of the row's handler, or the contract's words for why there is none."""
+    async def _answer(
+        self, way: Way, stack: Stack, scope: Scope, receive: Receive, answering: Answering
+    ) -> None:
+        """Have the stack answer, and count how it did."""
+        begun = time.perf_counter()
         try:
-            return await row.handler(call)
-        except InputError as problem:
-            return error(400, str(problem))
-        except RefusedError as refused:
-            return refused.reply
-        except (DaemonStoppedError, QueueFullError, StorageUnavailableError) as unable:
-            stopped = isinstance(unable, DaemonStoppedError)
-            found = error(503, STOPPED if stopped else unable.detail)
-            return replace(found, retry_after=unable.retry_after)
-        except PageError as failure:
-            return failure.reply
+            await self._stacks[stack](scope, receive, answering)
         except ClientLeftError:
             raise
         except Exception:
-            log.exception("%s failed", row.name)
-            return PageError(500, FAILED).reply
+            way.tallies[stack].note(time.perf_counter() - begun, failed=True)
+            raise
+        failed = answering.status >= 500
+        way.tallies[stack].note(time.perf_counter() - begun, failed=failed)
+
+    async def _shadow(self, way: Way, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have the old stack answer, and offer the call to be tried on the new one."""
+        request, reply = Kept(), Kept()
+        marks: dict[str, str] = {}
+        scope[MARKS] = marks
+        answering = Answering(send, way.announcements[Stack.LEGACY], reply)
+        await self._answer(way, Stack.LEGACY, scope, keeping(receive, request), answering)
+        answer, body = answering.answer, request.body if request.started else b""
+        if answer is None or body is None:
+            self._experiment.skip(way.row)
+        else:
+            self._experiment.offer(Trial(way.row, scope, body, answer, marks))
+
+    def _pick(self, way: Way, scope: Scope) -> Stack | None:
+        """The stack that answers this client; `None` when nobody does."""
+        stage, place = way.place.stage, way.place
+        if stage is Stage.GONE:
+            return None
+        if self._allow_forcing and (forced := _forced(scope)) is not None:
+            return forced
+        if stage is Stage.CANARY:
+            return Stack.NEW if is_within(key_of(scope), place.percent) else Stack.LEGACY
+        if stage is Stage.BROWNOUT:
+            return None if _is_browned_out(place, scope) else Stack.NEW
+        return way.stack
+
+    def _way(self, row: Row, place: Place) -> Way:
+        announced = deprecation_headers(
+            deprecated=row.deprecated,
+            sunset=row.sunset,
+            successor=row.successor,
+            documentation=self._documentation,
+        )
+        served = (Stack.LEGACY, Stack.NEW)
+        return Way(
+            row=row,
+            place=place,
+            stack=STACKS.get(place.stage),
+            announcements={s: [*announced, (SERVED_BY, str(s).encode())] for s in served},
+            tallies={stack: self._measures.tally(row.name, stack) for stack in served},
+        )
 
 
-def _announcement(row: Row, stage: Stage, documentation: str) -> Headers:
-    headers = deprecation_headers(
-        deprecated=row.deprecated,
-        sunset=row.sunset,
-        successor=row.successor,
-        documentation=documentation,
-    )
-    return [*headers, (SERVED_BY, str(stage).encode())]
+def _forced(scope: Scope) -> Stack | None:
+    for name, value in scope["headers"]:
+        if name == FORCED and value in {b"legacy", b"new"}:
+            return Stack(value.decode())
+    return None
 
 
-def _announcing(send: Send, announcement: Headers) -> Send:
-    async def announce(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": with_announcement(message["headers"], announcement)}
-        await send(message)
+def _is_browned_out(place: Place, scope: Scope) -> bool:
+    brownout, now = place.brownout, time.time()
+    window = brownout.window(now) if brownout else None
+    if brownout is None or window is None or now < window.begins:
+        return False
+    return is_within(key_of(scope), brownout.percent, BROWNOUT)
 
-    return announce
+
+def _foretold(place: Place) -> Headers:
+    """The header that tells of the window that is open, or comes next."""
+    brownout = place.brownout
+    window = brownout.window(time.time()) if brownout else None
+    if brownout is None or window is None:
+        return []
+    text = f"@{window.begins:.0f};duration={brownout.lasts:.0f};percent={brownout.percent}"
+    return [(BROWNOUT_HEADER, text.encode())]
 
 
-async def _send(send: Send, reply: Reply, announcement: Headers) -> None:
-    headers = [(b"content-type", reply.content_type), *announcement]
-    if reply.retry_after is not None:
-        headers.append((b"retry-after", str(reply.retry_after).encode()))
-    start: Message = {"type": "http.response.start", "status": reply.status, "headers": headers}
-    if isinstance(reply.body, bytes):
-        headers.append((b"content-length", str(len(reply.body)).encode()))
-        await send(start)
-        await send({"type": "http.response.body", "body": reply.body})
-        return
-    await send(start)
-    async for piece in reply.body:
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+async def _refuse(send: Send, way: Way, documentation: str) -> None:
+    """410 as problem details (RFC 9457), with the successor."""
+    row, now = way.row, time.time()
+    brownout = way.place.brownout
+    window = brownout.window(now) if brownout else None
+    gone = way.place.stage is Stage.GONE
+    retry_after = GONE_RETRY_AFTER if gone or window is None else math.ceil(window.ends - now)
+    code = "route-gone" if gone else "route-brownout"
+    problem: dict[str, Any] = {
+        "type": f"urn:mcli:problem:{code}",
+        "title": "The route is gone" if gone else "The route is about to go",
+        "status": 410,
+        "detail": f"{row.name} {'is gone' if gone else 'is refused for a while, as it will go'};"
+        f" use {row.successor} instead. {documentation} tells how.",
+        "code": code,
+        "successor": row.successor,
+    }
+    body = json.dumps(problem).encode()
+    headers: Headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"retry-after", str(max(1, retry_after)).encode()),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    announcement = [pair for pair in way.announcements[Stack.NEW] if pair[0] != SERVED_BY]
+    answering = Answering(send, [*announcement, (SERVED_BY, b"gateway"), *_foretold(way.place)])
+    await answering({"type": "http.response.start", "status": 410, "headers": headers})
+    await answering({"type": "http.response.body", "body": body})

@@ -67,9 +67,9 @@ async def status(call: Call) -> Reply:
 async def execute(call: Call) -> Reply:
     """`POST /execute`."""
     body = await call.json_object()
-    await _require_running(call)
+    await require_running(call)
     text = inputs.command(body)
-    reference = None if text else _reference(body)
+    reference = None if text else reference_of(body)
     args, timeout = inputs.args(body), inputs.timeout(body)
     limit = call.settings.command_timeout if timeout is None else timeout
     workflows = call.services.workflows
@@ -77,7 +77,7 @@ async def execute(call: Call) -> Reply:
         running = workflows.execute(text or "", RunRequest(timeout=limit))
     else:
         running = workflows.execute_stored(
-            await _active_command(call, *reference), args, timeout=limit
+            await active_command(call, *reference), args, timeout=limit
         )
     run = await unless_client_leaves(call.receive, running)
     return adapters.outcome(run, limit, call.services.runs)
@@ -98,7 +98,7 @@ async def show_command(call: Call) -> Reply:
 async def start_workflow(call: Call) -> Reply:
     """`POST /workflow/start`."""
     body = await call.json_object()
-    await _require_running(call)
+    await require_running(call)
     name = inputs.word(body, "name")
     if name is None:
         raise RefusedError(400, "name required")
@@ -168,8 +168,7 @@ async def run_process(call: Call) -> Reply:
     process = await _create(call, body)
     processes = call.services.processes
     run = await processes.start(process.id)
-    detach = body.get("detach")
-    if detach is None or detach:
+    if is_detached(body):
         return reply(id=process.id, name=process.name, status="running")
     run = await unless_client_leaves(call.receive, processes.wait(run))
     fields: dict[str, object] = {
@@ -183,35 +182,35 @@ async def run_process(call: Call) -> Reply:
 
 async def show_process(call: Call) -> Reply:
     """`GET /processes/<id>`."""
-    managed = await _process(call)
+    managed = await managed_process(call)
     usage = call.services.processes.usage(managed)
     return reply(**adapters.process_in_full(managed, usage))
 
 
 async def start_process(call: Call) -> Reply:
     """`POST /processes/<id>/start`."""
-    managed = await _process(call)
+    managed = await managed_process(call)
     await call.services.processes.start(managed.process.id)
     return reply(status="started")
 
 
 async def stop_process(call: Call) -> Reply:
     """`POST /processes/<id>/stop`."""
-    managed = await _process(call)
+    managed = await managed_process(call)
     await call.services.processes.stop(managed.process.id)
     return reply(status="stopped")
 
 
 async def kill_process(call: Call) -> Reply:
     """`POST /processes/<id>/kill`."""
-    managed = await _process(call)
+    managed = await managed_process(call)
     await call.services.processes.stop(managed.process.id, kill=True)
     return reply(status="killed")
 
 
 async def remove_process(call: Call) -> Reply:
     """`DELETE /processes/<id>`."""
-    managed = await _process(call)
+    managed = await managed_process(call)
     force = inputs.is_true(call.query("force"))
     try:
         await call.services.processes.remove(managed.process.id, force=force)
@@ -223,19 +222,21 @@ async def remove_process(call: Call) -> Reply:
 async def process_logs(call: Call) -> Reply:
     """`GET /processes/<id>/logs`."""
     lines = inputs.lines(call.query("lines"))
-    managed = await _process(call)
+    managed = await managed_process(call)
     tail = call.services.processes.log_tail
     return reply(
         stdout=tail(managed, Stream.STDOUT, lines), stderr=tail(managed, Stream.STDERR, lines)
     )
 
 
-async def _require_running(call: Call) -> None:
+async def require_running(call: Call) -> None:
+    """Refuse while the daemon is stopped."""
     if not await call.services.daemon.running():
         raise RefusedError(503, STOPPED)
 
 
-def _reference(body: dict[str, Any]) -> tuple[str, str]:
+def reference_of(body: dict[str, Any]) -> tuple[str, str]:
+    """Which field names the stored command, and what it says."""
     for key in ("command_id", "command_name"):
         value = inputs.word(body, key)
         if value is not None:
@@ -253,7 +254,8 @@ async def _command(call: Call, key: str, value: str) -> Command:
         raise RefusedError(404, NO_COMMAND) from None
 
 
-async def _active_command(call: Call, key: str, value: str) -> Command:
+async def active_command(call: Call, key: str, value: str) -> Command:
+    """The stored command that is meant, if it may be run."""
     command = await _command(call, key, value)
     if not command.is_active:
         raise RefusedError(404, NO_COMMAND)
@@ -261,19 +263,31 @@ async def _active_command(call: Call, key: str, value: str) -> Command:
 
 
 async def _create(call: Call, body: dict[str, Any]) -> Process:
+    return await call.services.processes.create(**process_fields(body))
+
+
+def process_fields(body: dict[str, Any]) -> dict[str, Any]:
+    """What a body says of a process that is to be made."""
     command = inputs.command(body)
     if command is None:
         raise RefusedError(400, "Command is required")
-    return await call.services.processes.create(
-        inputs.process_name(body, default_from=command),
-        command,
-        inputs.args(body),
-        working_dir=inputs.working_dir(body),
-        environment=inputs.environment(body, "environment"),
-    )
+    return {
+        "name": inputs.process_name(body, default_from=command),
+        "command": command,
+        "args": inputs.args(body),
+        "working_dir": inputs.working_dir(body),
+        "environment": inputs.environment(body, "environment"),
+    }
 
 
-async def _process(call: Call) -> ManagedProcess:
+def is_detached(body: dict[str, Any]) -> bool:
+    """Whether the client does not wait for the end of the process."""
+    detach = body.get("detach")
+    return detach is None or bool(detach)
+
+
+async def managed_process(call: Call) -> ManagedProcess:
+    """The process of the path."""
     process_id = call.parameters["id"]
     try:
         if not inputs.is_storable(process_id):

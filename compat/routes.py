@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from compat import handlers
+from compat import handlers, rehearsals
 from compat.call import Handler
+from compat.diff import Shape, Volatile
+from compat.table import RouteTable, Row
+
+__all__ = ["ROWS", "RouteTable", "Row", "route_table"]
 
 DEPRECATED = 1767225600  # Thu, 01 Jan 2026 00:00:00 GMT
 SUNSET = 1798761600  # Fri, 01 Jan 2027 00:00:00 GMT
@@ -16,64 +17,145 @@ WORKFLOWS = "/api/v1/workflows"
 COMMANDS = "/api/v1/commands"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """An old route, what answers it in stage `new`, and what replaces it."""
+def _never_the_same(prefix: str = "", **shapes: Shape) -> tuple[Volatile, ...]:
+    return tuple(Volatile(f"{prefix}/{name}", shape) for name, shape in shapes.items())
 
-    method: str
-    path: str
-    handler: Handler
-    successor: str
-    deprecated: int = DEPRECATED
-    sunset: int = SUNSET
 
-    @property
-    def name(self) -> str:
-        """How people write it: `POST /execute`."""
-        return f"{self.method} {self.path}"
+def _row(method: str, path: str, handler: Handler, successor: str, **more: Any) -> Row:  # noqa: ANN401
+    return Row(method, path, handler, successor, DEPRECATED, SUNSET, **more)
 
+
+_ID, _MOMENT, _NUMBER = Shape.ID, Shape.MOMENT, Shape.NUMBER
+_COMMAND = {"created_at": _MOMENT, "updated_at": _MOMENT, "last_executed": _MOMENT}
+_PROCESS = {"pid": _NUMBER, "created_at": _MOMENT, "started_at": _MOMENT, "finished_at": _MOMENT}
 
 ROWS = (
-    Row("GET", "/", handlers.index, "/api/v1/daemon/status"),
-    Row("GET", "/health", handlers.health, "/livez"),
-    Row("GET", "/status", handlers.status, f"{WORKFLOWS}/status"),
-    Row("POST", "/execute", handlers.execute, f"{WORKFLOWS}/execute"),
-    Row("GET", "/commands", handlers.list_commands, f"{COMMANDS}/list"),
-    Row("GET", "/commands/<id>", handlers.show_command, f"{COMMANDS}/{{name}}"),
-    Row("POST", "/workflow/start", handlers.start_workflow, f"{WORKFLOWS}/start"),
-    Row("POST", "/workflow/stop", handlers.stop_workflow, f"{WORKFLOWS}/{{id}}/stop"),
-    Row("POST", "/daemon/start", handlers.start_daemon, "/api/v1/daemon/status"),
-    Row("POST", "/daemon/stop", handlers.stop_daemon, "/api/v1/daemon/status"),
-    Row("GET", "/processes", handlers.list_processes, f"{WORKFLOWS}/list?kind=process"),
-    Row("POST", "/processes", handlers.create_process, f"{WORKFLOWS}/execute"),
-    Row("POST", "/processes/run", handlers.run_process, f"{WORKFLOWS}/execute"),
-    Row("GET", "/processes/<id>", handlers.show_process, f"{WORKFLOWS}/{{id}}"),
-    Row("DELETE", "/processes/<id>", handlers.remove_process, f"{WORKFLOWS}/{{id}}/stop"),
-    Row("POST", "/processes/<id>/start", handlers.start_process, f"{WORKFLOWS}/start"),
-    Row("POST", "/processes/<id>/stop", handlers.stop_process, f"{WORKFLOWS}/{{id}}/stop"),
-    Row("POST", "/processes/<id>/kill", handlers.kill_process, f"{WORKFLOWS}/{{id}}/stop"),
-    Row("GET", "/processes/<id>/logs", handlers.process_logs, f"{WORKFLOWS}/{{id}}/logs"),
+    _row("GET", "/", handlers.index, "/api/v1/daemon/status"),
+    _row("GET", "/health", handlers.health, "/livez", volatile=_never_the_same(timestamp=_MOMENT)),
+    _row(
+        "GET",
+        "/status",
+        handlers.status,
+        f"{WORKFLOWS}/status",
+        volatile=(
+            *_never_the_same(uptime_seconds=_NUMBER),
+            *_never_the_same("/active_workflows/*", id=_ID, pid=_NUMBER),
+        ),
+    ),
+    _row(
+        "POST",
+        "/execute",
+        handlers.execute,
+        f"{WORKFLOWS}/execute",
+        volatile=_never_the_same(execution_time_ms=_NUMBER),
+        rehearsal=rehearsals.execute,
+    ),
+    _row(
+        "GET",
+        "/commands",
+        handlers.list_commands,
+        f"{COMMANDS}/list",
+        volatile=_never_the_same("/commands/*", **_COMMAND),
+    ),
+    _row(
+        "GET",
+        "/commands/<id>",
+        handlers.show_command,
+        f"{COMMANDS}/{{name}}",
+        volatile=_never_the_same(**_COMMAND),
+    ),
+    _row(
+        "POST",
+        "/workflow/start",
+        handlers.start_workflow,
+        f"{WORKFLOWS}/start",
+        volatile=_never_the_same(id=_ID, started_at=_MOMENT),
+        rehearsal=rehearsals.start_workflow,
+    ),
+    _row(
+        "POST",
+        "/workflow/stop",
+        handlers.stop_workflow,
+        f"{WORKFLOWS}/{{id}}/stop",
+        volatile=_never_the_same(id=_ID),
+        rehearsal=rehearsals.stop_workflow,
+    ),
+    _row(
+        "POST",
+        "/daemon/start",
+        handlers.start_daemon,
+        "/api/v1/daemon/status",
+        rehearsal=rehearsals.switch_daemon,
+    ),
+    _row(
+        "POST",
+        "/daemon/stop",
+        handlers.stop_daemon,
+        "/api/v1/daemon/status",
+        rehearsal=rehearsals.switch_daemon,
+    ),
+    _row(
+        "GET",
+        "/processes",
+        handlers.list_processes,
+        f"{WORKFLOWS}/list?kind=process",
+        volatile=_never_the_same("/processes/*", **_PROCESS),
+    ),
+    _row(
+        "POST",
+        "/processes",
+        handlers.create_process,
+        f"{WORKFLOWS}/execute",
+        volatile=_never_the_same(id=_ID),
+        rehearsal=rehearsals.create_process,
+    ),
+    _row(
+        "POST",
+        "/processes/run",
+        handlers.run_process,
+        f"{WORKFLOWS}/execute",
+        volatile=_never_the_same(id=_ID),
+        rehearsal=rehearsals.run_process,
+    ),
+    _row(
+        "GET",
+        "/processes/<id>",
+        handlers.show_process,
+        f"{WORKFLOWS}/{{id}}",
+        volatile=_never_the_same(**_PROCESS, cpu_percent=_NUMBER, memory_mb=_NUMBER),
+    ),
+    _row(
+        "DELETE",
+        "/processes/<id>",
+        handlers.remove_process,
+        f"{WORKFLOWS}/{{id}}/stop",
+        rehearsal=rehearsals.remove_process,
+    ),
+    _row(
+        "POST",
+        "/processes/<id>/start",
+        handlers.start_process,
+        f"{WORKFLOWS}/start",
+        rehearsal=rehearsals.act_on_process,
+    ),
+    _row(
+        "POST",
+        "/processes/<id>/stop",
+        handlers.stop_process,
+        f"{WORKFLOWS}/{{id}}/stop",
+        rehearsal=rehearsals.act_on_process,
+    ),
+    _row(
+        "POST",
+        "/processes/<id>/kill",
+        handlers.kill_process,
+        f"{WORKFLOWS}/{{id}}/stop",
+        rehearsal=rehearsals.act_on_process,
+    ),
+    _row("GET", "/processes/<id>/logs", handlers.process_logs, f"{WORKFLOWS}/{{id}}/logs"),
 )
 
 
-class RouteTable:
-    """Finds the row of a request. Paths match as Flask's do: exactly, a parameter per segment."""
-
-    def __init__(self, rows: tuple[Row, ...] = ROWS) -> None:
-        self.rows = {row.name: row for row in rows}
-        self._exact = {(r.method, r.path): r for r in rows if "<" not in r.path}
-        self._patterns = [(r.method, _pattern(r.path), r) for r in rows if "<" in r.path]
-
-    def match(self, method: str, path: str) -> tuple[Row, Mapping[str, Any]] | None:
-        """The row and its path parameters. `HEAD` is answered by the row of `GET`."""
-        wanted = "GET" if method == "HEAD" else method
-        if (row := self._exact.get((wanted, path))) is not None:
-            return row, {}
-        for row_method, pattern, row in self._patterns:
-            if row_method == wanted and (found := pattern.fullmatch(path)):
-                return row, found.groupdict()
-        return None
-
-
-def _pattern(path: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"<(\w+)>", r"(?P<\1>[^/]+)", path), re.DOTALL)
+def route_table() -> RouteTable:
+    """The table as it is now."""
+    return RouteTable(ROWS)

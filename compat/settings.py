@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,19 @@ class DualSettings(Settings):
     legacy_queue: Annotated[int, Field(ge=0)] = Field(
         256, description="Calls that may wait for such a thread; one more is shed with 503"
     )
-    default_stage: Stage = Field(
-        Stage.NEW, description="Stage of every route that was never set: legacy or new"
+    default_stage: Literal[Stage.LEGACY, Stage.SHADOW, Stage.NEW] = Field(
+        Stage.NEW, description="Stage of every route that was never set: legacy, shadow or new"
+    )
+    allow_stack_header: bool = Field(
+        False,
+        description="Whether X-Mcli-Stack: legacy or new picks the stack of a call, for tests",
+    )
+    shadow_slots: Annotated[int, Field(ge=1, le=64)] = Field(
+        4, description="Shadowed calls that are tried on the new stack at once"
+    )
+    shadow_queue: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        1000, description="Shadowed calls that may wait for that; one more is dropped, and counted"
+    )
+    shadow_timeout: Annotated[float, Field(gt=0, le=600)] = Field(
+        10.0, description="Seconds the new stack may take in the shadow before it counts as hung"
     )

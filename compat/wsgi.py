@@ -25,6 +25,10 @@ from compat.call import read_body
 from compat.legacy_json import dumps
 
 GONE = "mcli.client_gone"
+MARKS = "compat.marks"
+"""Where the scope of a shadowed call holds a mapping for what the application notes of itself."""
+NOTED = "legacy.run_id"
+"""Where the application notes in its environment which run it has started."""
 BUSY = dumps({"error": "server is busy"})
 RETRY_AFTER = b"1"
 _PRINTABLE = bytes(range(0x21, 0x7F)).decode()
@@ -112,8 +116,11 @@ class _Guarded:
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         environ["wsgi.errors"] = sys.stderr
-        gone: threading.Event = environ["asgi.scope"][GONE]
-        return _Answer(self._app(environ, start), gone)
+        scope: Scope = environ["asgi.scope"]
+        answer = self._app(environ, start)
+        if MARKS in scope and NOTED in environ:
+            scope[MARKS]["run_id"] = environ[NOTED]
+        return _Answer(answer, scope[GONE])
 
 
 class _Answer:

@@ -39,6 +39,7 @@ TIMED_OUT = -1
 class Outcome:
     """How a foreground run ended; `seconds` is the time it took."""
 
+    run_id: str
     status: str
     returncode: int
     output: str
@@ -144,7 +145,7 @@ class Runner:
             ended = {"returncode": error.returncode, "finished_at": time.time(), "started_at": None}
             self._runs.add(row | ended | {"status": "failed", "reason": error.message})
             seconds = time.perf_counter() - clock
-            return Outcome("failed", error.returncode, "", error.message, seconds)
+            return Outcome(run_id, "failed", error.returncode, "", error.message, seconds)
         self._foreground[run_id] = process.pid
         try:
             with _ended_on_error(process):
@@ -156,7 +157,7 @@ class Runner:
             self._runs.finish(run_id, status, returncode=returncode, sizes=sizes)
         finally:
             del self._foreground[run_id]
-        return Outcome(status, returncode, _text(output), _text(error_output), seconds)
+        return Outcome(run_id, status, returncode, _text(output), _text(error_output), seconds)
 
     def _launch(self, run_id: str, job: Job) -> None:
         """Start the child of a queued run, and a thread that waits for its end."""

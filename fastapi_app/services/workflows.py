@@ -66,9 +66,27 @@ class WorkflowService:
             GroupNotFoundError, QueueFullError: it cannot even wait for a slot.
         """
         await self._require_daemon()
+        return await self._engine.attend(self.execution_of(command, request), on_start)
+
+    def execution_of(self, command: str, request: RunRequest = AS_IS) -> Run:
+        """The run that `execute` would start; nothing is started.
+
+        Raises:
+            InvalidRunError: `cwd` is no folder.
+        """
         run = _run(RunKind.EXECUTE, command, request)
-        run = run.but(timeout=request.timeout or self.default_timeout)
-        return await self._engine.attend(run, on_start)
+        return run.but(timeout=request.timeout or self.default_timeout)
+
+    def run_of(
+        self, kind: RunKind, command: Command, args: Sequence[str], request: RunRequest = AS_IS
+    ) -> Run:
+        """The run that `execute_stored` or `start` would start; nothing is started.
+
+        Raises:
+            CommandInactiveError: the command is not active.
+            InvalidRunError: `cwd` is no folder.
+        """
+        return _stored_run(kind, command, args, request)
 
     async def accept(self, command: str, request: RunRequest = AS_IS) -> Run:
         """Accept shell text to run in the background; committed when this returns.
@@ -92,7 +110,7 @@ class WorkflowService:
         """
         await self._require_daemon()
         request = RunRequest(timeout=timeout or self.default_timeout)
-        run = _stored_run(RunKind.EXECUTE, command, args, request)
+        run = self.run_of(RunKind.EXECUTE, command, args, request)
         if command.language.has_steps:
             return await self._execute_document(run, command, args, request)
         self._write_script(run, command)
@@ -113,7 +131,7 @@ class WorkflowService:
         if command is None:
             raise CommandNotFoundError(name)
         await self._require_known(request.options.after)
-        run = _stored_run(RunKind.WORKFLOW, command, args, request)
+        run = self.run_of(RunKind.WORKFLOW, command, args, request)
         return await self._accept_stored(run, command, args, request)
 
     async def retry(self, run: Run) -> Run:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify
+from flask import Blueprint, Response, current_app, jsonify, request
 
 from legacy_flask import bodies, inputs, jobs, views
 from legacy_flask.services import UnknownError, services
+
+RUN_ID = "legacy.run_id"
+"""Where a server around the app finds which run a request has started."""
 
 blueprint = Blueprint("execute", __name__)
 
@@ -24,7 +27,9 @@ def execute() -> Response:
     if timeout is None:
         timeout = current_app.config["COMMAND_TIMEOUT"]
     job = _stored(*reference, args) if reference else jobs.shell_job(text or "")
-    return jsonify(views.outcome(services().runner.execute(job, timeout), timeout))
+    outcome = services().runner.execute(job, timeout)
+    request.environ[RUN_ID] = outcome.run_id
+    return jsonify(views.outcome(outcome, timeout))
 
 
 def _reference(body: dict[str, Any]) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from compat.routes import ROWS, RouteTable
+from compat.routes import ROWS, route_table
 from fastapi_app.app import create_app
 from fastapi_app.settings import Settings
 from legacy_flask.app import create_app as create_legacy_app
@@ -55,7 +55,7 @@ def test_no_row_ends_before_it_is_deprecated() -> None:
 def test_a_call_finds_its_row(
     method: str, path: str, name: str, parameters: dict[str, str]
 ) -> None:
-    found = RouteTable().match(method, path)
+    found = route_table().match(method, path)
     assert found is not None
     assert (found[0].name, found[1]) == (name, parameters)
 
@@ -75,12 +75,12 @@ def test_a_call_finds_its_row(
     ],
 )
 def test_what_is_no_route_is_left_to_the_old_stack(method: str, path: str) -> None:
-    assert RouteTable().match(method, path) is None
+    assert route_table().match(method, path) is None
 
 
 def test_the_table_matches_as_the_old_stack_does(legacy: Flask) -> None:
     """The same paths, tried on both: a row is found exactly where Flask routes to a view."""
-    table = RouteTable()
+    table = route_table()
     adapter = legacy.url_map.bind("localhost")
     paths = ["/", "/processes", "/processes/run", "/processes/x", "/processes/run/start"]
     paths += ["/processes/run/logs", "/commands/run", "/commands", "/execute", "/x", "/workflow"]
