@@ -7,6 +7,7 @@ from typing import Any
 from compat import handlers, rehearsals
 from compat.call import Handler
 from compat.diff import Shape, Volatile
+from compat.fields import Field, Kind
 from compat.table import RouteTable, Row
 
 __all__ = ["ROWS", "RouteTable", "Row", "route_table"]
@@ -21,6 +22,10 @@ def _never_the_same(prefix: str = "", **shapes: Shape) -> tuple[Volatile, ...]:
     return tuple(Volatile(f"{prefix}/{name}", shape) for name, shape in shapes.items())
 
 
+def _fields(**kinds: Kind) -> tuple[Field, ...]:
+    return tuple(Field(name, kind) for name, kind in kinds.items())
+
+
 def _row(method: str, path: str, handler: Handler, successor: str, **more: Any) -> Row:  # noqa: ANN401
     return Row(method, path, handler, successor, DEPRECATED, SUNSET, **more)
 
@@ -28,6 +33,15 @@ def _row(method: str, path: str, handler: Handler, successor: str, **more: Any) 
 _ID, _MOMENT, _NUMBER = Shape.ID, Shape.MOMENT, Shape.NUMBER
 _COMMAND = {"created_at": _MOMENT, "updated_at": _MOMENT, "last_executed": _MOMENT}
 _PROCESS = {"pid": _NUMBER, "created_at": _MOMENT, "started_at": _MOMENT, "finished_at": _MOMENT}
+
+_ALL = _fields(all=Kind.TRUTH)
+_MAKING = {
+    "command": Kind.COMMAND,
+    "name": Kind.NAME,
+    "args": Kind.TEXTS,
+    "working_dir": Kind.FOLDER,
+    "environment": Kind.MAP,
+}
 
 ROWS = (
     _row("GET", "/", handlers.index, "/api/v1/daemon/status"),
@@ -48,6 +62,13 @@ ROWS = (
         handlers.execute,
         f"{WORKFLOWS}/execute",
         volatile=_never_the_same(execution_time_ms=_NUMBER),
+        body=_fields(
+            command=Kind.COMMAND,
+            command_id=Kind.NAME,
+            command_name=Kind.NAME,
+            args=Kind.TEXTS,
+            timeout=Kind.SECONDS,
+        ),
         rehearsal=rehearsals.execute,
     ),
     _row(
@@ -56,6 +77,7 @@ ROWS = (
         handlers.list_commands,
         f"{COMMANDS}/list",
         volatile=_never_the_same("/commands/*", **_COMMAND),
+        query=_ALL,
     ),
     _row(
         "GET",
@@ -70,6 +92,7 @@ ROWS = (
         handlers.start_workflow,
         f"{WORKFLOWS}/start",
         volatile=_never_the_same(id=_ID, started_at=_MOMENT),
+        body=_fields(name=Kind.NAME, args=Kind.TEXTS, env=Kind.MAP),
         rehearsal=rehearsals.start_workflow,
     ),
     _row(
@@ -78,6 +101,7 @@ ROWS = (
         handlers.stop_workflow,
         f"{WORKFLOWS}/{{id}}/stop",
         volatile=_never_the_same(id=_ID),
+        body=_fields(id=Kind.NAME, name=Kind.NAME),
         rehearsal=rehearsals.stop_workflow,
     ),
     _row(
@@ -100,6 +124,7 @@ ROWS = (
         handlers.list_processes,
         f"{WORKFLOWS}/list?kind=process",
         volatile=_never_the_same("/processes/*", **_PROCESS),
+        query=_ALL,
     ),
     _row(
         "POST",
@@ -107,6 +132,7 @@ ROWS = (
         handlers.create_process,
         f"{WORKFLOWS}/execute",
         volatile=_never_the_same(id=_ID),
+        body=_fields(**_MAKING, auto_start=Kind.TRUTH),
         rehearsal=rehearsals.create_process,
     ),
     _row(
@@ -115,6 +141,7 @@ ROWS = (
         handlers.run_process,
         f"{WORKFLOWS}/execute",
         volatile=_never_the_same(id=_ID),
+        body=_fields(**_MAKING, detach=Kind.TRUTH),
         rehearsal=rehearsals.run_process,
     ),
     _row(
@@ -129,6 +156,7 @@ ROWS = (
         "/processes/<id>",
         handlers.remove_process,
         f"{WORKFLOWS}/{{id}}/stop",
+        query=_fields(force=Kind.TRUTH),
         rehearsal=rehearsals.remove_process,
     ),
     _row(
@@ -152,7 +180,13 @@ ROWS = (
         f"{WORKFLOWS}/{{id}}/stop",
         rehearsal=rehearsals.act_on_process,
     ),
-    _row("GET", "/processes/<id>/logs", handlers.process_logs, f"{WORKFLOWS}/{{id}}/logs"),
+    _row(
+        "GET",
+        "/processes/<id>/logs",
+        handlers.process_logs,
+        f"{WORKFLOWS}/{{id}}/logs",
+        query=_fields(lines=Kind.COUNT),
+    ),
 )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from compat.call import Handler
 from compat.diff import Volatile
+from compat.fields import Field
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,12 @@ class Row:
 
     volatile: tuple[Volatile, ...] = ()
     """Fields of its answer that are never twice the same."""
+
+    body: tuple[Field, ...] = ()
+    """What its JSON object may hold, in the order in which it is checked."""
+
+    query: tuple[Field, ...] = ()
+    """What its query may hold."""
 
     rehearsal: Handler | None = None
     """For a call that must not be executed twice: tells what `handler` would do and answer, given
