@@ -138,7 +138,10 @@ class Experiment:
         candidate: Answer | None = None
         found: Sequence[Difference]
         try:
-            candidate = await self._ask(self._candidate, trial, recorded)
+            try:
+                candidate = await self._ask(self._candidate, trial, recorded)
+            finally:
+                seconds = time.perf_counter() - begun
         except TimeoutError:
             found = [_failure("timeout", f"no answer within {self._timeout:g} s")]
         except Exception as error:  # a candidate's error is only recorded
@@ -149,7 +152,7 @@ class Experiment:
                 return
             found = await self._compare(trial, candidate, recorded, tally)
         failed = candidate is None or candidate.status >= 500
-        tally.note(time.perf_counter() - begun, failed=failed)
+        tally.note(seconds, failed=failed)
         tally.counts["compared"] += 1
         if found:
             tally.counts["mismatched"] += 1

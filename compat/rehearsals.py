@@ -11,13 +11,13 @@ from compat import adapters
 from compat.call import Call, Recorded
 from compat.handlers import (
     NO_WORKFLOW,
+    STOPPED,
     RefusedError,
     active_command,
     is_detached,
     managed_process,
     process_fields,
     reference_of,
-    require_running,
 )
 from compat.legacy_json import Reply, dumps, error, reply
 from fastapi_app.errors import (
@@ -45,7 +45,7 @@ DONE = {"start": "started", "stop": "stopped", "kill": "killed"}
 async def execute(call: Call) -> Reply:
     """`POST /execute`."""
     body = await call.json_object()
-    await require_running(call)
+    _require_running(call)
     text = inputs.command(body)
     reference = None if text else reference_of(body)
     args, timeout = inputs.args(body), inputs.timeout(body)
@@ -68,7 +68,7 @@ async def execute(call: Call) -> Reply:
 async def start_workflow(call: Call) -> Reply:
     """`POST /workflow/start`."""
     body = await call.json_object()
-    await require_running(call)
+    _require_running(call)
     name = inputs.word(body, "name")
     if name is None:
         raise RefusedError(400, "name required")
@@ -175,6 +175,12 @@ def _recorded(call: Call) -> Recorded:
     return call.recorded
 
 
+def _require_running(call: Call) -> None:
+    """Whether the daemon was running then, only the old stack's answer tells: it may not be now."""
+    if _recorded(call).answer.status == 503:
+        raise RefusedError(503, STOPPED)
+
+
 def _effect(run: Run) -> dict[str, object]:
     """What a run runs."""
     return {
@@ -185,7 +191,7 @@ def _effect(run: Run) -> dict[str, object]:
         "args": list(run.args),
         "env": dict(run.env),
         "cwd": run.cwd,
-        "timeout": run.timeout,
+        "timeout": None if run.timeout is None else float(run.timeout),
     }
 
 
