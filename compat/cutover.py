@@ -75,7 +75,7 @@ class Cutover:
         self._default = Place.at(default)
         self._places: Mapping[str, Place] = {}
         self._listeners: list[Callable[[], None]] = []
-        self._seen: int | None = None
+        self._seen: bytes | None = None
         self._deaf = False
 
     async def load(self) -> None:

@@ -30,6 +30,9 @@ def deprecation_headers(
 
 def with_announcement(answer: Iterable[tuple[bytes, bytes]], announcement: Headers) -> Headers:
     """The answer's headers with ours; a `Link` it has already is extended, not replaced."""
+    answer = list(answer)
+    if not any(name.lower() == b"link" for name, _ in answer):
+        return answer + announcement
     merged: Headers = []
     links: list[bytes] = []
     for name, value in answer:

@@ -116,16 +116,12 @@ class _Speller:
 
 
 def _spelled(head: bytes) -> bytes:
-    lines = head.split(b"\r\n")
-    for number, line in enumerate(lines):
-        name, colon, value = line.partition(b": ")
-        if colon:
-            lines[number] = _title(name) + colon + value
-        elif not line:  # the end of the head; behind it may be a body
-            break
-    return b"\r\n".join(lines)
+    lines, end, body = head.partition(b"\r\n\r\n")
+    return b"\r\n".join(map(_line, lines.split(b"\r\n"))) + end + body
 
 
-@lru_cache(1024)
-def _title(name: bytes) -> bytes:
-    return name.title()
+@lru_cache(4096)
+def _line(line: bytes) -> bytes:
+    """One line of a head; most of them are the same again and again."""
+    name, colon, value = line.partition(b": ")
+    return name.title() + colon + value if colon else line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -9,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fastapi_app.models import ACTIVE, ActiveWorkflow, RunKind, RunStatus, Snapshot
 from fastapi_app.storage.database import Database
+from fastapi_app.storage.peek import Peek
 from fastapi_app.storage.tables import commands, runs, service_state
 
 DAEMON = "daemon"
@@ -29,7 +31,9 @@ class StateStore:
     def __init__(self, database: Database) -> None:
         self._db = database
         self._cached: Snapshot | None = None
-        self._cached_version: int | None = None
+        self._cached_version: bytes | None = None
+        self._computing: asyncio.Task[Snapshot] | None = None
+        self._computing_version: bytes | None = None
 
     async def daemon_running(self) -> bool:
         """Whether the daemon takes work."""
@@ -58,12 +62,25 @@ class StateStore:
         peek = self._db.peek
         if peek is None:
             return await self._compute()
+        if self._cached is not None and peek.version() == self._cached_version:
+            return self._cached
+        return await self._computed_anew(peek)
+
+    async def _computed_anew(self, peek: Peek) -> Snapshot:
+        """Compute it, once for all who ask while no commit comes between."""
         # Read the version first: a commit in between makes the next call compute again.
         version = peek.version()
-        if self._cached is None or version != self._cached_version:
-            self._cached = await self._compute()
-            self._cached_version = version
-        return self._cached
+        if self._computing is None or version != self._computing_version:
+            self._computing = asyncio.create_task(self._compute())
+            self._computing_version = version
+        computing = self._computing
+        try:
+            snapshot = await asyncio.shield(computing)
+        finally:
+            if computing.done() and computing is self._computing:
+                self._computing = None
+        self._cached, self._cached_version = snapshot, version
+        return snapshot
 
     async def count_commands(self) -> int:
         async with self._db.read() as connection:
