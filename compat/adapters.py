@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
-from compat.legacy_json import Reply, reply, reply_in_pieces
+from compat.legacy_json import Reply, dumps, reply, reply_in_pieces
 from fastapi_app.models import Command, ProcessUsage, Run, RunStatus, Snapshot, Stream
 from fastapi_app.services.processes import KILLED, ManagedProcess
 from fastapi_app.services.runs import RunService
@@ -29,19 +31,36 @@ PROCESS_STATUS = {
 }
 
 
-def status(now: Snapshot, uptime: float, config: dict[str, object]) -> Reply:
-    """`GET /status`."""
-    return reply(
-        running=now.daemon_running,
-        active_commands=now.active_executes,
-        active_workflows=[
-            {"id": w.id, "name": w.name, "status": workflow_status(w.status), "pid": w.pid}
-            for w in now.active_workflows
-        ],
-        command_history_count=now.total_executes,
-        uptime_seconds=round(uptime, 3),
-        config=config,
-    )
+class StatusText:
+    """`GET /status`, the most frequent call: all but its last field is written once a state.
+
+    `config` is the object of that name in the answer.
+    """
+
+    def __init__(self, config: Mapping[str, object]) -> None:
+        self._config = config
+        self._state: Snapshot | None = None
+        self._head = b""
+
+    def reply(self, now: Snapshot, uptime: float) -> Reply:
+        """The answer; `uptime` is seconds."""
+        if now is not self._state:
+            self._state, self._head = now, self._written(now)
+        return Reply(200, b"%b%b}\n" % (self._head, json.dumps(round(uptime, 3)).encode()))
+
+    def _written(self, now: Snapshot) -> bytes:
+        fields = {
+            "running": now.daemon_running,
+            "active_commands": now.active_executes,
+            "active_workflows": [
+                {"id": w.id, "name": w.name, "status": workflow_status(w.status), "pid": w.pid}
+                for w in now.active_workflows
+            ],
+            "command_history_count": now.total_executes,
+            "config": self._config,
+        }
+        # In the order of the keys this one is the last.
+        return dumps(fields)[:-2] + b',"uptime_seconds":'
 
 
 def outcome(run: Run, timeout: float, runs: RunService) -> Reply:

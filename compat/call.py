@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope
 
+from compat.adapters import StatusText
 from compat.diff import Answer
 from compat.legacy_json import PageError, Reply
 from compat.settings import DualSettings
@@ -50,11 +51,11 @@ class Recorded:
 
 @dataclass(slots=True)  # frozen ones cost twice as much to make, and one is made for each call
 class Call:
-    """A request, the services, and what `/status` says of the listener."""
+    """A request, the services, and what writes the answer of `/status`."""
 
     services: Services
     settings: DualSettings
-    legacy_port: int
+    status_text: StatusText
     scope: Scope
     receive: Receive
     parameters: Mapping[str, str]
@@ -64,16 +65,6 @@ class Call:
 
     recorded: Recorded | None = None
     """For a rehearsal: what the old stack has done already."""
-
-    @property
-    def config(self) -> dict[str, object]:
-        """The `config` of `GET /status`."""
-        return {
-            "host": self.settings.legacy_host,
-            "port": self.legacy_port,
-            "command_timeout": self.settings.command_timeout,
-            "max_concurrent_commands": self.settings.max_concurrent_commands,
-        }
 
     def query(self, key: str) -> str | None:
         """The first value of a query parameter, decoded as Werkzeug decodes it."""

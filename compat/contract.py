@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
+from compat.adapters import StatusText
 from compat.call import Call, Handler
 from compat.handlers import STOPPED, RefusedError
 from compat.legacy_json import PageError, Reply, error
@@ -44,7 +45,13 @@ class ContractApp:
     ) -> None:
         self._services = services
         self._settings = settings
-        self._legacy_port = legacy_port
+        config = {
+            "host": settings.legacy_host,
+            "port": legacy_port,
+            "command_timeout": settings.command_timeout,
+            "max_concurrent_commands": settings.max_concurrent_commands,
+        }
+        self._status_text = StatusText(config)
         self._endpoints = endpoints
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,7 +67,7 @@ class ContractApp:
         call = Call(
             services=self._services,
             settings=self._settings,
-            legacy_port=self._legacy_port,
+            status_text=self._status_text,
             scope=scope,
             receive=receive,
             parameters=parameters,

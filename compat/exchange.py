@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from starlette.types import Message, Receive, Send
 
@@ -51,12 +52,12 @@ class Answering:
         self._announcement = announcement
         self._kept = kept
         self.status = 0
-        self.headers: Headers = []
+        self.headers: Iterable[tuple[bytes, bytes]] = ()
 
     async def __call__(self, message: Message) -> None:
         """Send a message of the answer on."""
         if message["type"] == "http.response.start":
-            self.status, self.headers = message["status"], list(message["headers"])
+            self.status, self.headers = message["status"], message["headers"]
             merged = with_announcement(self.headers, self._announcement)
             message = {**message, "headers": merged}
         elif self._kept is not None:
@@ -67,7 +68,7 @@ class Answering:
     def answer(self) -> Answer | None:
         """The answer without the announcement; `None` when it was not kept."""
         body = self._kept.body if self._kept is not None else None
-        return None if body is None else Answer(self.status, self.headers, body)
+        return None if body is None else Answer(self.status, list(self.headers), body)
 
 
 def keeping(receive: Receive, kept: Kept) -> Receive:

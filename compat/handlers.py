@@ -61,7 +61,7 @@ async def status(call: Call) -> Reply:
     """`GET /status`."""
     daemon = call.services.daemon
     now = await daemon.snapshot()
-    return adapters.status(now, daemon.uptime_seconds, call.config)
+    return call.status_text.reply(now, daemon.uptime_seconds)
 
 
 async def execute(call: Call) -> Reply:

@@ -30,9 +30,6 @@ def deprecation_headers(
 
 def with_announcement(answer: Iterable[tuple[bytes, bytes]], announcement: Headers) -> Headers:
     """The answer's headers with ours; a `Link` it has already is extended, not replaced."""
-    answer = list(answer)
-    if not any(name.lower() == b"link" for name, _ in answer):
-        return answer + announcement
     merged: Headers = []
     links: list[bytes] = []
     for name, value in answer:
@@ -40,6 +37,8 @@ def with_announcement(answer: Iterable[tuple[bytes, bytes]], announcement: Heade
             links.append(value)
         else:
             merged.append((name, value))
+    if not links:
+        return merged + announcement
     for name, value in announcement:
         merged.append((name, b", ".join([*links, value]) if name == b"link" else value))
     return merged
