@@ -114,14 +114,13 @@ class Cutover:
         """
         route = self.known(move.route)
         await self.refresh()
-        place = self.place(route)
-        if place.rollout is not None:
-            raise RolloutActiveError(route, place.rollout)
-        if move.revision not in {None, place.revision}:
-            raise MovedMeanwhileError(route, place, await self._mover(route))
         totals = await self._measures.totals()
-        async with self._database.write() as connection:
-            await self.write(connection, [move], totals)
+        try:
+            async with self._database.write() as connection:
+                await self.write(connection, [move], totals)
+        except MovedMeanwhileError:
+            await self.refresh()
+            raise MovedMeanwhileError(route, self.place(route), await self._mover(route)) from None
         await self.refresh()
         return self.place(route)
 
@@ -140,9 +139,14 @@ class Cutover:
 
         Raises:
             MovedMeanwhileError: somebody else was faster; nothing may be committed.
+            RolloutActiveError: another rollout moves one of them.
         """
         for move in moves:
             before = self.place(move.route)
+            if before.rollout not in {None, rollout}:
+                raise RolloutActiveError(move.route, before.rollout)
+            if move.revision not in {None, before.revision}:
+                raise MovedMeanwhileError(move.route, before)
             after = replace(
                 Place.at(move.stage, move.percent),
                 revision=before.revision + 1,
@@ -267,8 +271,8 @@ async def _write_place(
     if changed.rowcount:
         return
     if before.changed_at is not None:
-        raise MovedMeanwhileError(move.route, before, "somebody")
+        raise MovedMeanwhileError(move.route, before)
     try:
         await connection.execute(stages.insert(), {"route": move.route, **values})
     except IntegrityError:
-        raise MovedMeanwhileError(move.route, before, "somebody") from None
+        raise MovedMeanwhileError(move.route, before) from None

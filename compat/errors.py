@@ -22,7 +22,7 @@ class MovedMeanwhileError(AppError):
 
     status, code, title = 409, "route-moved", "The route was moved meanwhile"
 
-    def __init__(self, route: str, now: Place, by: str) -> None:
+    def __init__(self, route: str, now: Place, by: str = "") -> None:
         super().__init__(
             f"{route} was moved to {now} by {by or 'somebody'} meanwhile (revision {now.revision});"
             " look at it again, then decide."
@@ -34,7 +34,7 @@ class RolloutActiveError(AppError):
 
     status, code, title = 409, "rollout-active", "A rollout moves the route"
 
-    def __init__(self, route: str, rollout: str) -> None:
+    def __init__(self, route: str, rollout: str | None) -> None:
         super().__init__(
             f"{route} is moved by the rollout {rollout}; abort that first"
             f" (`mclictl rollout abort {rollout}`)."
