@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
 
 from compat.api import Live
+from compat.api_rollouts import RolloutAnswer
 from compat.operations import Operations
 from compat.schemas import AuditEntry
 from fastapi_app.errors import StorageUnavailableError
@@ -53,11 +54,17 @@ async def _messages(live: Operations, after: int | None) -> AsyncGenerator[dict[
     if after is None:
         newest = await live.cutover.entries(limit=1)
         after = newest[0].seq if newest else 0
+    shown: dict[str, dict[str, Any]] = {}
     while True:
         try:
             for entry in await live.cutover.entries(after=after, newest=False):
                 after = entry.seq
                 yield {"type": "audit", **AuditEntry.of(entry).model_dump()}
+            for rollout in await live.rollouts.all():
+                state = RolloutAnswer.of(rollout, live).model_dump(mode="json")
+                if shown.get(state["id"]) != state:
+                    shown[state["id"]] = state
+                    yield {"type": "rollout", **state}
         except StorageUnavailableError:
             pass  # the last known state stays in force, and there is nothing to tell
         await asyncio.sleep(LOOK)

@@ -11,7 +11,7 @@ from wsgiref.types import WSGIApplication
 
 from starlette.types import ASGIApp
 
-from compat import api, api_live, page
+from compat import api, api_live, api_rollouts, page
 from compat.callers import Callers
 from compat.contract import ContractApp
 from compat.cutover import Cutover
@@ -21,6 +21,7 @@ from compat.measures import Measures
 from compat.mismatches import Mismatches
 from compat.operations import Operations, in_background, owner_of
 from compat.recorder import Recorder
+from compat.rollout import Rollouts
 from compat.routes import route_table
 from compat.settings import DualSettings
 from compat.wsgi import Mount
@@ -57,7 +58,7 @@ async def open_app(
         StartupError: the home folder or the database cannot be used.
     """
     app = create_new_app(settings)
-    for router in (api.router, api_live.router, page.router):
+    for router in (api.router, api_rollouts.router, api_live.router, page.router):
         app.include_router(router)
     async with app.router.lifespan_context(app):
         old = _Old(settings, legacy_port)
@@ -127,6 +128,9 @@ async def _opened(
         documentation=documentation,
         allow_forcing=settings.allow_stack_header,
     )
+    rollouts = Rollouts(
+        services, cutover, measures, names, lambda name: table.rows[name].rehearsal is not None
+    )
     operations = Operations(
         table=table,
         cutover=cutover,
@@ -134,6 +138,7 @@ async def _opened(
         mismatches=mismatches,
         callers=callers,
         recorder=recorder,
+        rollouts=rollouts,
     )
     return gateway, operations, experiment
 

@@ -168,14 +168,13 @@ class Cutover:
             }
             await connection.execute(audit.insert(), entry)
 
-    async def base(self, route: str) -> Totals:
-        """What had been counted of a route when it came to where it stands."""
-        async with self._database.read() as connection:
-            query = select(stages.c.base).where(stages.c.route == route)
-            return Totals.from_json(await connection.scalar(query))
+    async def release(self, connection: AsyncConnection, rollout: str) -> None:
+        """Let the routes of a rollout go, where they stand; `refresh` when it is committed."""
+        here = stages.c.rollout == rollout
+        await connection.execute(stages.update().where(here).values(rollout=None))
 
     async def bases(self) -> Totals:
-        """The same of all routes."""
+        """What had been counted of each route when it came to where it stands."""
         found = Totals()
         async with self._database.read() as connection:
             for text in await connection.scalars(select(stages.c.base)):

@@ -17,6 +17,7 @@ from compat.experiment import Experiment
 from compat.measures import Measures
 from compat.mismatches import Mismatches
 from compat.recorder import Recorder
+from compat.rollout import Rollouts
 from compat.table import RouteTable
 from fastapi_app.errors import StorageUnavailableError
 
@@ -36,6 +37,7 @@ class Operations:
     mismatches: Mismatches
     callers: Callers
     recorder: Recorder
+    rollouts: Rollouts
 
     async def flush(self) -> None:
         """Write down what was counted.
@@ -62,6 +64,7 @@ async def in_background(operations: Operations, experiment: Experiment) -> Async
             "shadow": experiment.run(),
             "cutover": operations.cutover.watch(),
             "measures": _write_down(operations),
+            "rollouts": operations.rollouts.run(),
         }.items()
     ]
     for task in tasks:
