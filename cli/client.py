@@ -92,9 +92,9 @@ class Client:
         """GET one object; a query value of None is not sent, a tuple is sent repeatedly."""
         return self._object(self._call("GET", path, query=query))
 
-    def rows(self, path: str) -> list[Json]:
-        """GET a list of objects."""
-        found = self._call("GET", path)
+    def rows(self, path: str, **query: object) -> list[Json]:
+        """GET a list of objects; a query value of None is not sent."""
+        found = self._call("GET", path, query=query)
         if not isinstance(found, list):
             raise self._not_ours()
         return [self._object(row) for row in found]

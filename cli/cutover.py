@@ -1,37 +1,103 @@
-"""`mclictl cutover`: which stack answers each legacy route."""
+"""`mclictl cutover`: which stack answers each legacy route, how well, and for whom."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 
 from cli import output
-from cli.client import Client, ClientError, Json
+from cli.client import Client, Json
+from cli.old_routes import API, me, print_rows, rows_of, stage_text
 from cli.output import Column
+from cli.prove import prove, record
+from cli.quantities import read_by, some_seconds
+from cli.rollout import rollout
 from cli.verb import Noun, Target
 
-ROUTES = "/api/v1/cutover/routes"
-STAGES = ("legacy", "new")
+# With this module all of these commands go.
+__all__ = ["cutover", "prove", "record", "rollout"]
 
-COLUMNS = [
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROUTES = f"{API}/routes"
+STAGES = ("legacy", "shadow", "canary", "new", "brownout", "gone")
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.3%}"
+
+
+def _of(stack: str, field: str) -> Callable[[Json], object]:
+    return lambda row: row[stack][field]
+
+
+SHOWN = [
     Column("ROUTE", "route"),
-    Column("STAGE", "stage"),
+    Column("STAGE", stage_text),
     Column("PERCENT", "percent", right=True),
     Column("SUCCESSOR", "successor", shrinks=True),
-    Column("DEPRECATED", "deprecated"),
-    Column("SUNSET", "sunset"),
+    Column("SINCE", lambda row: output.moment(row["changed_at"])),
+    Column("ROLLOUT", "rollout", shrinks=True),
+    Column("SUNSET", lambda row: row["sunset"][:10]),
+]
+STATS = [
+    Column("ROUTE", "route"),
+    Column("STAGE", stage_text),
+    *(
+        Column(f"{stack.upper()} {title}", _of(stack, field), right=True)
+        for stack in ("legacy", "new")
+        for title, field in (("CALLS", "requests"), ("ERRORS", "errors"), ("P95 MS", "p95_ms"))
+    ),
+    Column("COMPARED", lambda row: row["shadow"]["compared"], right=True),
+    Column("PARITY", lambda row: _share(row["shadow"]["parity"]), right=True),
+    Column("DROPPED", lambda row: row["shadow"]["dropped"], right=True),
+]
+MISMATCHES = [
+    Column("ROUTE", "route"),
+    Column("WHERE", "pointer"),
+    Column("KIND", "kind"),
+    Column("COUNT", "count", right=True),
+    Column("LAST", lambda row: output.moment(row["last_seen"])),
+    Column("OLD", lambda row: row["samples"][-1]["differs"]["control"], shrinks=True),
+    Column("NEW", lambda row: row["samples"][-1]["differs"]["candidate"], shrinks=True),
+]
+CALLERS = [
+    Column("CLIENT", "label", shrinks=True),
+    Column("ADDRESS", "address"),
+    Column("USER AGENT", "user_agent", shrinks=True),
+    Column("ROUTE", "route"),
+    Column("STAGE", "stage"),
+    Column("CALLS", "count", right=True),
+    Column("LAST", lambda row: output.moment(row["last_seen"])),
+]
+AUDIT = [
+    Column("WHEN", lambda row: output.moment(row["at"])),
+    Column("BY", "by", shrinks=True),
+    Column("WHAT", "subject"),
+    Column("FROM", "before"),
+    Column("TO", "after"),
+    Column("WHY", "reason", shrinks=True),
+]
+READY = [
+    Column("ROUTE", "route"),
+    Column("STAGE", "stage"),
+    Column("DAYS", lambda row: "" if row["days"] is None else f"{row['days']:.1f}", right=True),
+    Column("PARITY", lambda row: _share(row["parity"]), right=True),
+    Column("CALLERS", "callers", right=True),
+    Column("READY", "ready"),
+    Column("BECAUSE", lambda row: "; ".join(row["because"]), shrinks=True),
 ]
 
 
 @click.group(
     cls=Noun,
-    examples=["mclictl cutover show", 'mclictl cutover set "POST /execute" legacy'],
+    examples=["mclictl cutover show", 'mclictl cutover set "POST /execute" canary --percent 10'],
 )
 def cutover() -> None:
     """Show and move legacy routes between the old and the new stack."""
-
-
-def _print(rows: list[Json]) -> None:
-    output.table(rows, COLUMNS, empty="no legacy routes")
 
 
 @cutover.command(
@@ -40,35 +106,117 @@ def _print(rows: list[Json]) -> None:
 @click.pass_obj
 def show(target: Target) -> None:
     """List every legacy route with its stage."""
-    with Client(target.url) as client:
-        try:
-            rows = client.rows(ROUTES)
-        except ClientError as failure:
-            if failure.status != 404:
-                raise
-            raise ClientError(f"{target.url} serves no legacy routes.") from failure
-    if target.json:
-        output.print_json(rows)
-    else:
-        _print(rows)
+    print_rows(target, rows_of(target, "routes"), SHOWN, empty="no legacy routes")
 
 
 @cutover.command(
     "set",
     examples=[
-        'mclictl cutover set "POST /execute" legacy',
-        'mclictl cutover set "POST /execute" new --json',
+        'mclictl cutover set "GET /status" shadow --reason "first look"',
+        'mclictl cutover set "GET /status" canary --percent 10',
+        'mclictl cutover set "GET /status" brownout --lasts 5m --every 1h --percent 20',
     ],
 )
 @click.argument("route")
 @click.argument("stage", metavar="STAGE", type=click.Choice(STAGES))
+@click.option(
+    "--percent", type=click.IntRange(0, 100), help="Share of the clients, of canary or brownout."
+)
+@click.option("--reason", default="", help="Why, for the audit log.")
+@click.option("--revision", type=int, help="Only if it still is at this one.  [default: as read]")
+@click.option(
+    "--lasts", metavar="TIME", callback=read_by(some_seconds), help="Length of a brown-out: 5m…"
+)
+@click.option(
+    "--every", metavar="TIME", callback=read_by(some_seconds), help="From one to the next: 1h…"
+)
+@click.option("--begins", metavar="TIME", help="First one, as ISO time.  [default: now]")
 @click.pass_obj
-def set_(target: Target, route: str, stage: str) -> None:
-    """Move ROUTE, such as "POST /execute", to STAGE: legacy or new."""
-    body: Json = {"route": route, "stage": stage}
+def set_(target: Target, /, route: str, stage: str, **given: Any) -> None:  # noqa: ANN401
+    """Move ROUTE, such as "POST /execute", to STAGE, from the next call on."""
+    body: Json = {"route": route, "stage": stage, "reason": given["reason"], "by": me()}
+    schedule = {name: given[name] for name in ("lasts", "every", "begins") if given[name]}
+    if (stage == "brownout") != ("lasts" in schedule) or (schedule and "lasts" not in schedule):
+        raise click.UsageError("--lasts belongs to brownout, which needs it; --every goes with it.")
+    if stage == "canary" and given["percent"] is None:
+        raise click.UsageError("A canary needs --percent N.")
+    if stage == "brownout":
+        body["brownout"] = schedule | {"percent": given["percent"] or 100}
+    elif given["percent"] is not None:
+        body["percent"] = given["percent"]
+        if stage != "canary":
+            raise click.UsageError("--percent belongs to canary and brownout.")
     with Client(target.url) as client:
-        row = client.send("PUT", ROUTES, body)
+        known = {row["route"]: row["revision"] for row in client.rows(ROUTES)}
+        revision = known.get(route) if given["revision"] is None else given["revision"]
+        moved = client.send("PUT", ROUTES, body | {"revision": revision})
     if target.json:
-        output.print_json(row)
+        output.print_json(moved)
     else:
-        _print([row])
+        output.table([moved], SHOWN, empty="")
+
+
+@cutover.command("stats", examples=["mclictl cutover stats", 'mclictl cutover stats "GET /status"'])
+@click.argument("route", required=False)
+@click.pass_obj
+def stats(target: Target, route: str | None) -> None:
+    """Show how both stacks answered since each route stands where it does, and their parity."""
+    rows = rows_of(target, "stats", route=route)
+    if not target.json:
+        used = [r for r in rows if r["legacy"]["requests"] or r["new"]["requests"]]
+        rows = rows if route else used
+    print_rows(target, rows, STATS, empty="nobody has called a legacy route")
+
+
+@cutover.command(
+    "mismatches",
+    examples=["mclictl cutover mismatches", 'mclictl cutover mismatches "GET /status" --clear'],
+)
+@click.argument("route", required=False)
+@click.option("--clear", is_flag=True, help="Forget them.")
+@click.pass_obj
+def mismatches(target: Target, route: str | None, clear: bool) -> None:
+    """Show where the stacks differ, the most frequent first; --json has whole samples."""
+    rows = rows_of(target, "mismatches", route=route)
+    if clear:
+        with Client(target.url) as client:
+            client.send("DELETE", f"{API}/mismatches" + (f"?route={quote(route)}" if route else ""))
+    print_rows(target, rows, MISMATCHES, empty="no mismatches")
+
+
+@cutover.command(
+    "callers", examples=["mclictl cutover callers", "mclictl cutover callers --days 1"]
+)
+@click.argument("route", required=False)
+@click.option("--days", type=click.FloatRange(0, 3650, min_open=True), help="[default: 30]")
+@click.pass_obj
+def callers(target: Target, route: str | None, days: float | None) -> None:
+    """Show who still calls what, the latest first."""
+    rows = rows_of(target, "callers", route=route, days=days)
+    print_rows(target, rows, CALLERS, empty="nobody")
+
+
+@cutover.command("audit", examples=["mclictl cutover audit", 'mclictl cutover audit "GET /status"'])
+@click.argument("subject", required=False)
+@click.option("--limit", type=click.IntRange(1, 10_000), help="How many.  [default: 100]")
+@click.pass_obj
+def audit(target: Target, subject: str | None, limit: int | None) -> None:
+    """Show who moved what, when and why, the newest first; SUBJECT is a route or a rollout."""
+    print_rows(
+        target, rows_of(target, "audit", subject=subject, limit=limit), AUDIT, empty="no moves"
+    )
+
+
+@cutover.command("ready", examples=["mclictl cutover ready", "mclictl cutover ready --days 30"])
+@click.option("--days", type=click.FloatRange(0, 3650, min_open=True), help="[default: 7]")
+@click.pass_obj
+def ready(target: Target, days: float | None) -> None:
+    """Answer whether the old stack can be deleted, and because; the exit code is 1 for no."""
+    with Client(target.url) as client:
+        found = client.get(f"{API}/ready", days=days)
+    if target.json:
+        output.print_json(found)
+    else:
+        output.table(found["routes"], READY, empty="no legacy routes")
+        click.echo("yes" if found["ready"] else f"no, {len(found['because'])} routes are not ready")
+    raise click.exceptions.Exit(0 if found["ready"] else 1)

@@ -44,7 +44,7 @@ class Recorder:
     async def cases(
         self, route: str | None = None, *, commands: bool = False
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """Each call from now on: `{method, target, headers, body}`, the texts in Latin-1."""
+        """Each call from now on, as a line of a corpus (see `compat.prove.cases`)."""
         listener = Listener(route, commands=commands)
         self._listeners.add(listener)
         try:
@@ -86,13 +86,14 @@ def _case(route: str, scope: Scope, body: bytes, *, commands: bool) -> dict[str,
         for name, value in scope["headers"]
         if name not in LEFT_OUT
     ]
-    return {
-        "route": route,
+    step: dict[str, Any] = {
         "method": scope["method"],
         "target": target.decode("latin-1"),
         "headers": headers,
-        "body": _redacted(body, commands=commands).decode("latin-1"),
     }
+    if body:
+        step["body"] = _redacted(body, commands=commands).decode("latin-1")
+    return {"route": route, "steps": [step]}
 
 
 def _redacted(body: bytes, *, commands: bool) -> bytes:
@@ -101,7 +102,7 @@ def _redacted(body: bytes, *, commands: bool) -> bytes:
         value = json.loads(body)
     except (ValueError, RecursionError):
         # It cannot be looked into, so all that is kept of it is that it is broken.
-        return b"" if not body else b"{"
+        return b"{"
     value = without_secrets(value)
     if isinstance(value, dict) and not commands and isinstance(value.get("command"), str):
         value["command"] = NOTHING

@@ -274,6 +274,7 @@ def test_recorded_traffic_holds_no_secrets_and_no_commands(
         old.post("/execute?x=1", content=b"{broken", headers={"Content-Type": "application/json"})
         first, second = (json.loads(line) for line in stream.iter_lines())
     assert first["route"] == EXECUTE
-    assert json.loads(first["body"]) == {"command": ": recorded", "token": "***", "timeout": 5}
-    assert dict(first["headers"])["x-api-key"] == "redacted"
-    assert (second["target"], second["body"]) == ("/execute?x=1", "{")
+    (sent,), (broken,) = first["steps"], second["steps"]
+    assert json.loads(sent["body"]) == {"command": ": recorded", "token": "***", "timeout": 5}
+    assert dict(sent["headers"])["x-api-key"] == "redacted"
+    assert (broken["target"], broken["body"]) == ("/execute?x=1", "{")

@@ -1,0 +1,217 @@
+"""`mclictl rollout`, `record` and the rest of `cutover`: what an operator types, and reads."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from tests.cli.conftest import Mclictl, visible
+from tests.servers import Server, start_dual
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ROUTE = "GET /status"
+PLAN = """
+name = "status"
+routes = ["GET /status"]
+interval = "200ms"
+[gate]
+errors = 0.01
+samples = 1
+[[steps]]
+stage = "shadow"
+hold = "300ms"
+[[steps]]
+stage = "new"
+hold = "300ms"
+"""
+
+
+@pytest.fixture(scope="module")
+def legacy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on which everything is still old."""
+    home = tmp_path_factory.mktemp("home")
+    with start_dual(home, MCLI_DEFAULT_STAGE="legacy") as running:
+        yield running
+
+
+@pytest.fixture
+def here(legacy: Server, tmp_path: Path) -> Iterator[Mclictl]:
+    """Mclictl against that server, which is left with every route on the old stack."""
+    caller = Mclictl(legacy.new, tmp_path)
+    yield caller
+    for row in caller.json("cutover", "show"):
+        if row["rollout"]:
+            caller("rollout", "abort", row["rollout"])
+        elif row["stage"] != "legacy":
+            caller("cutover", "set", row["route"], "legacy")
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> str:
+    path = tmp_path / "plan.toml"
+    path.write_text(PLAN)
+    return str(path)
+
+
+@pytest.fixture
+def traffic(legacy: Server) -> Iterator[None]:
+    """Calls of the route, one after another."""
+    over = threading.Event()
+
+    def call() -> None:
+        with httpx.Client(base_url=legacy.legacy) as client:
+            while not over.wait(0.01):
+                client.get("/status")
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+
+
+@pytest.mark.usefixtures("traffic")
+def test_a_rollout_is_watched_to_its_end(here: Mclictl, plan: str) -> None:
+    lines = here("rollout", "start", plan, "--watch").stdout.splitlines()
+    assert lines[0].split()[:4] == ["status", "running", "step", "1/2"]
+    assert lines[-1].split()[:2] == ["status", "completed"]
+    shown = here("rollout", "status").stdout
+    assert "completed" in shown
+    assert "errors" in shown
+    header, line, *_ = here("rollout", "list").stdout.splitlines()
+    assert header.split()[:3] == ["ID", "NAME", "PHASE"]
+    assert "completed" in line
+
+
+@pytest.mark.usefixtures("traffic")
+def test_a_person_sees_steps_and_gates_live(here: Mclictl, plan: str) -> None:
+    shown = "\n".join(visible(here.on_terminal("rollout", "start", plan, "-w", columns=100)))
+    for word in ("status", "completed", "shadow", "GATE", "VERDICT", "█", "passed"):
+        assert word in shown
+
+
+def test_an_operator_steps_in(here: Mclictl, plan: str) -> None:
+    begun = here.json("rollout", "start", plan)
+    assert (begun["phase"], begun["step"]) == ("running", 0)
+    assert here.json("rollout", "pause", "--reason", "lunch")["reason"] == "lunch"
+    assert "paused already" in here("rollout", "pause", exits=1).stderr
+    assert here.json("rollout", "resume")["phase"] == "running"
+    assert here.json("rollout", "promote")["step"] == 1
+    watched: list[str] = []
+    thread = threading.Thread(
+        target=lambda: watched.append(here("rollout", "status", "-w", "--json", exits=1).stdout)
+    )
+    thread.start()
+    assert here.json("rollout", "abort", begun["id"])["phase"] == "aborted"
+    thread.join(30)
+    assert json.loads(watched[0].splitlines()[-1])["phase"] == "aborted"
+    assert "No rollout is under way" in here("rollout", "abort", exits=1).stderr
+
+
+def test_of_several_rollouts_one_must_be_named(here: Mclictl, plan: str, tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(PLAN.replace("GET /status", "GET /health").replace('"status"', '"health"'))
+    ids = [here.json("rollout", "start", path)["id"] for path in (plan, str(other))]
+    said = here("rollout", "pause", exits=2).stderr
+    assert all(one in said for one in ids)
+
+
+def test_a_plan_that_cannot_work_says_why(here: Mclictl, tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    for content, words in (
+        (PLAN.replace("[gate]\nerrors = 0.01\nsamples = 1", ""), "no gate"),
+        (PLAN.replace("shadow", "shadows"), "use shadow, canary or new"),
+        (PLAN.replace("GET /status", "GET /statsu"), "Did you mean 'GET /status'"),
+        ("= broken", "not TOML"),
+    ):
+        path.write_text(content)
+        assert words in here("rollout", "start", str(path), exits=1).stderr
+    path.write_bytes(b"\xff\xfe")
+    assert "not UTF-8" in here("rollout", "start", str(path), exits=1).stderr
+    assert "does not exist" in here("rollout", "start", "nonesuch.toml", exits=2).stderr
+    assert "no rollout" in here("rollout", "status", "nonesuch", exits=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["canary"], "--percent"),
+        (["canary", "--percent", "101"], "101"),
+        (["new", "--percent", "10"], "--percent belongs"),
+        (["brownout"], "--lasts"),
+        (["new", "--lasts", "5m"], "--lasts belongs"),
+    ],
+)
+def test_what_does_not_fit_is_a_wrong_command_line(
+    here: Mclictl, args: list[str], words: str
+) -> None:
+    assert words in here("cutover", "set", ROUTE, *args, exits=2).stderr
+
+
+def test_the_second_operator_is_told_who_was_first(here: Mclictl) -> None:
+    seen = next(row for row in here.json("cutover", "show") if row["route"] == ROUTE)["revision"]
+    here("cutover", "set", ROUTE, "canary", "--percent", "10", "--reason", "first")
+    late = here("cutover", "set", ROUTE, "new", "--revision", str(seen), exits=1)
+    assert "canary 10%" in late.stderr
+    assert "@" in late.stderr
+    newest = here.json("cutover", "audit", ROUTE, "--limit", "1")[0]
+    assert (newest["before"], newest["after"]) == ("legacy", "canary 10%")
+    assert newest["reason"] == "first"
+    assert "canary 10%" in here("cutover", "audit").stdout
+
+
+def test_a_brownout_is_set_with_its_schedule(here: Mclictl) -> None:
+    args = ["--lasts", "5m", "--every", "1h", "--percent", "20", "--begins", "2035-01-01T00:00Z"]
+    brownout = here.json("cutover", "set", ROUTE, "brownout", *args)["brownout"]
+    assert brownout == {
+        "begins": "2035-01-01T00:00:00Z",
+        "lasts": 300.0,
+        "every": 3600.0,
+        "percent": 20,
+    }
+
+
+def test_what_was_counted_is_shown(here: Mclictl, legacy: Server) -> None:
+    here("cutover", "set", ROUTE, "shadow")
+    for _ in range(3):
+        httpx.get(f"{legacy.legacy}/status", headers={"User-Agent": "nightly-script"})
+    deadline = time.monotonic() + 15
+
+    def compared() -> int:
+        return int(here.json("cutover", "stats", ROUTE)[0]["shadow"]["compared"])
+
+    while compared() < 3:
+        assert time.monotonic() < deadline
+    header, line = here("cutover", "stats", ROUTE).stdout.splitlines()
+    assert header.split()[:2] == ["ROUTE", "STAGE"]
+    assert "100.000%" in line
+    assert "nightly-script" in here("cutover", "callers", ROUTE).stdout
+    assert "no mismatches" in here("cutover", "mismatches", ROUTE, "--clear").stderr
+    ready: dict[str, Any] = here.json("cutover", "ready", exits=1)
+    assert ready["ready"] is False
+    assert "no, 19 routes" in here("cutover", "ready", exits=1).stdout
+    for verb in ("stats", "mismatches", "callers"):
+        assert "There is no route" in here("cutover", verb, "GET /nope", exits=1).stderr
+
+
+def test_calls_are_recorded_into_a_private_file(
+    here: Mclictl, legacy: Server, tmp_path: Path
+) -> None:
+    path = tmp_path / "traffic.jsonl"
+    recording = here.spawn("record", str(path), "--limit", "2", "--route", "POST /execute")
+    with httpx.Client(base_url=legacy.legacy) as client:
+        while recording.poll() is None:
+            client.post("/execute", json={"command": "echo secret"})
+    assert recording.communicate()[0] == f"2 calls in {path}\n"
+    assert path.stat().st_mode & 0o777 == 0o600
+    cases = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [case["route"] for case in cases] == ["POST /execute"] * 2
+    assert "secret" not in path.read_text()
