@@ -82,7 +82,7 @@ class Call:
             InputError: it is JSON, but no object.
             ClientLeftError: the client left in the middle of it.
         """
-        if not _is_json(header(self.scope, b"content-type")):
+        if not _is_json(last_header(self.scope, b"content-type")):
             raise PageError(415, NO_JSON)
         body = await read_body(self.scope, self.receive, self.settings.max_body_bytes)
         if body is None:
@@ -133,8 +133,13 @@ def header(scope: Scope, name: bytes) -> bytes:
     return b""
 
 
+def last_header(scope: Scope, name: bytes) -> bytes:
+    """The last header of that name, or `b""`."""
+    return next((value for key, value in reversed(scope["headers"]) if key == name), b"")
+
+
 def _is_json(content_type: bytes) -> bool:
-    mimetype = content_type.decode("latin-1").split(";", 1)[0].strip().lower()
+    mimetype = content_type.decode("latin-1").split(";", 1)[0].strip(" \t").lower()
     return mimetype == "application/json" or (
         mimetype.startswith("application/") and mimetype.endswith("+json")
     )

@@ -10,8 +10,9 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 
 from compat.adapters import StatusText
-from compat.call import Call, Handler
+from compat.call import BROKEN, Call, Handler, header
 from compat.handlers import STOPPED, RefusedError
+from compat.hosts import is_refused
 from compat.legacy_json import PageError, Reply, error
 from compat.settings import DualSettings
 from compat.table import Row
@@ -80,6 +81,8 @@ class ContractApp:
 async def _answer(row: Row, handler: Handler, call: Call) -> Reply:
     """The reply of the handler, or the contract's words for why there is none."""
     try:
+        if is_refused(header(call.scope, b"host")):
+            raise PageError(400, BROKEN)
         return await handler(call)
     except InputError as problem:
         return error(400, str(problem))

@@ -5,6 +5,7 @@
 - Calls wait in a bounded queue; beyond it they are shed with 503 instead of starving.
 - A client that goes away frees its thread at the next piece of the answer.
 - Header names with underscores are dropped: WSGI would merge them with those that have dashes.
+- Of several content types the last counts, as in the old server.
 - Bytes that WSGI cannot carry in a query are percent-encoded.
 """
 
@@ -21,7 +22,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from a2wsgi import WSGIMiddleware
 from starlette.types import Message, Receive, Scope, Send
 
-from compat.call import read_body
+from compat.call import last_header, read_body
 from compat.legacy_json import dumps
 
 GONE = "mcli.client_gone"
@@ -31,6 +32,7 @@ NOTED = "legacy.run_id"
 """Where the application notes in its environment which run it has started."""
 BUSY = dumps({"error": "server is busy"})
 RETRY_AFTER = b"1"
+_OWN = frozenset({b"transfer-encoding", b"content-length", b"content-type"})
 _PRINTABLE = bytes(range(0x21, 0x7F)).decode()
 
 
@@ -147,10 +149,10 @@ async def _watch(receive: Receive, gone: threading.Event) -> None:
 def _scope(scope: Scope, body: bytes | None, gone: threading.Event, limit: int) -> Scope:
     length = limit + 1 if body is None else len(body)
     headers = [
-        (name, value)
-        for name, value in scope["headers"]
-        if b"_" not in name and name not in {b"transfer-encoding", b"content-length"}
+        (name, value) for name, value in scope["headers"] if b"_" not in name and name not in _OWN
     ]
+    if kind := last_header(scope, b"content-type"):
+        headers.append((b"content-type", kind))
     if length or any(name == b"content-length" for name, _ in scope["headers"]):
         headers.append((b"content-length", str(length).encode()))
     query = quote_from_bytes(scope["query_string"], safe=_PRINTABLE).encode("ascii")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -13,32 +14,65 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 AT_ONCE = 8
 """Requests whose answers begin in one turn of the loop."""
-_ASCII = bytes(range(128)).decode()
+_METHODS = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS".split())
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_STAND_IN = b"UNLINK"
+"""A method the parser knows, in the place of one that it may not."""
+_ODD = re.compile(rb"[\x00-\x08\x0e-\x1b\x7f-\xff]")
+_KEPT = bytes(byte for byte in range(128) if not _ODD.match(bytes((byte,)))).decode()
 _INTERIM = b"HTTP/1.1 1"
 _SWITCHING = b"HTTP/1.1 101"
 
 
 class TolerantHttp(HttpToolsProtocol):
-    """Takes raw bytes in the request line, and spells header names `Like-This`.
+    """Takes any method and raw bytes in the request line, and spells header names `Like-This`.
 
     The parser knows only ASCII in the request line (RFC 9112, section 3.2), but `curl` sends what a
     person typed, and the old server never minded: raw bytes are percent-encoded, which is what the
-    client should have done. Names of headers are the same in any case (RFC 9110, section 5.1), but
+    client should have done. `curl -X post` is a `POST`, and a method that nobody knows is for the
+    application to refuse. Names of headers are the same in any case (RFC 9110, section 5.1), but
     scripts that grep for `Content-Type:` know only one spelling.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Put the speller between uvicorn and the socket."""
         self._speller = _Speller(transport)
+        self._method: bytes | None = None
+        self._between = True
         super().connection_made(cast("asyncio.Transport", self._speller))
 
     def data_received(self, data: bytes) -> None:
-        """Mend the first line of a request."""
-        if self.cycle is None or self.cycle.response_complete:
+        """Mend the first line of a request.
+
+        Nothing else: a body may still come in when its answer has gone out.
+        """
+        if self._between:
             line, end, rest = data.partition(b"\r\n")
-            if not line.isascii():
-                data = quote_from_bytes(line, safe=_ASCII).encode() + end + rest
+            method, space, target = line.partition(b" ")
+            if _ODD.search(target):
+                target = quote_from_bytes(target, safe=_KEPT).encode()
+                data = method + space + target + end + rest
+            if method not in _METHODS and space and _TOKEN.fullmatch(method):
+                self._method = method.upper()
+                data = _STAND_IN + space + target + end + rest
         super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """What comes now is not the begin of a request any more."""
+        self._between = False
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        """What comes next is."""
+        self._between = True
+        super().on_message_complete()
+
+    def on_headers_complete(self) -> None:
+        """Give the application the method that was asked for."""
+        super().on_headers_complete()
+        if self._method is not None:
+            self.scope["method"] = self._method.decode("ascii")
+            self._method = None
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:  # noqa: ANN401 - uvicorn's own
         """Begin to answer a request in its turn."""

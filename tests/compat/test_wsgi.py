@@ -167,6 +167,12 @@ def test_underscore_headers_do_not_pass_for_dashed_ones(address: tuple[str, int]
     assert environ["HTTP_X_ROLE"] == "user"
 
 
+def test_of_several_content_types_the_last_counts(address: tuple[str, int]) -> None:
+    answer = exchange(address, get("/environ", "Content-Type: a/b", "Content-Type: c/d"))
+    environ = json.loads(answer.partition(b"\r\n\r\n")[2].splitlines()[1])
+    assert environ["CONTENT_TYPE"] == "c/d"
+
+
 def test_a_query_with_raw_bytes_is_carried(address: tuple[str, int]) -> None:
     answer = exchange(address, get("/environ?a=\xe9&b=%20+c"))
     environ = json.loads(answer.partition(b"\r\n\r\n")[2].splitlines()[1])
