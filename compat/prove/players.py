@@ -1,0 +1,111 @@
+"""Plays cases on servers: the same ones in the same order, on all of them at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+from compat.diff import Answer
+from compat.prove.cases import Case
+from compat.prove.seeds import Garden
+from compat.prove.servers import Server
+from compat.prove.shadow import drain, is_shadow
+from compat.prove.wire import Client
+
+SETTLED_WITHIN = 10.0
+LOOK = 0.002
+"""Seconds between two looks at whether a run is over."""
+Answers = list[list[Answer]]
+"""For each case, for each step."""
+
+
+class Player:
+    """One server, asked over one connection."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self._client = Client(server.address)
+        self._garden = Garden(server.home)
+        self.killed = 0
+        """Groups that had to be ended because a case has left them."""
+
+    def close(self) -> None:
+        self._client.close()
+        self._garden.close()
+
+    def play(self, cases: Sequence[Case], *, spares: bool) -> Answers:
+        """Begin with what is planted, and play the cases in turn."""
+        self._settle()
+        self._garden.plant(spares=spares)
+        answers = [self._play(case) for case in cases]
+        if is_shadow(self.server):
+            drain(self.server)
+        return answers
+
+    def _play(self, case: Case) -> list[Answer]:
+        answers = []
+        for step in case.steps:
+            answers.append(self._client.ask(step))
+            if step.settle:
+                self._settle()
+        return answers
+
+    def _settle(self) -> None:
+        """Wait until nothing runs; what will not end is ended."""
+        deadline = time.monotonic() + SETTLED_WITHIN
+        while self._garden.live():
+            if time.monotonic() > deadline:
+                for pid in self._garden.live_pids():
+                    self.killed += 1
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.killpg(pid, signal.SIGKILL)
+                deadline = time.monotonic() + SETTLED_WITHIN
+            time.sleep(LOOK)
+
+
+class Company:
+    """The control and its candidates, each played by a thread of its own."""
+
+    def __init__(self, servers: Sequence[Server]) -> None:
+        self.players = [Player(server) for server in servers]
+        self._threads = ThreadPoolExecutor(len(servers), thread_name_prefix="prove")
+
+    @property
+    def candidates(self) -> list[Player]:
+        return self.players[1:]
+
+    def begin(self, cases: Sequence[Case], *, spares: bool) -> Callable[[], list[Answers]]:
+        """Begin to play on all servers; call what is returned for their answers."""
+        playing = [self._threads.submit(p.play, cases, spares=spares) for p in self.players]
+        return lambda: [_result(answers) for answers in playing]
+
+    def ask(self, case: Case, candidate: int, *, spares: bool) -> tuple[list[Answer], list[Answer]]:
+        """What the control and one candidate answer to a case played alone."""
+        pair = (self.players[0], self.candidates[candidate])
+        playing = [self._threads.submit(p.play, [case], spares=spares) for p in pair]
+        control, its = (_result(answers)[0] for answers in playing)
+        return control, its
+
+    def close(self) -> None:
+        self._threads.shutdown()
+        for player in self.players:
+            player.close()
+
+
+@contextmanager
+def company(servers: Sequence[Server]) -> Iterator[Company]:
+    """Players for these servers, the control first."""
+    found = Company(servers)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def _result(answers: Future[Answers]) -> Answers:
+    return answers.result()
