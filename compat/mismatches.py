@@ -24,6 +24,9 @@ SHOWN = 2000
 HIDDEN = "***"
 _SECRET = re.compile(r"secret|token|passw|api.?key|authorization|credential|private", re.IGNORECASE)
 _ENVIRONMENTS = frozenset({"env", "environment"})
+_OF_BYTES = frozenset({"bytes", "order"})
+TAIL = 12
+"""Characters that are shown of the end of bodies that say the same in other bytes."""
 POINTER = 400
 """Characters of a pointer that the table holds."""
 
@@ -66,7 +69,10 @@ class Mismatches:
             group = self._found.setdefault(key, _Group(now, now))
             group.last = now
             group.count += 1
-            sides = {"control": difference.control, "candidate": difference.candidate}
+            sides = {
+                "control": _side(difference, difference.control),
+                "candidate": _side(difference, difference.candidate),
+            }
             group.samples.append({"at": now, "differs": sides, **sample})
 
     async def flush(self) -> None:
@@ -120,6 +126,20 @@ def redacted(body: bytes) -> str:
     except (ValueError, RecursionError):
         text = body[: SHOWN * 4].decode("utf-8", "backslashreplace")
     return text[:SHOWN]
+
+
+def _side(difference: Difference, text: str) -> str:
+    """One side of a difference, without secrets."""
+    if any(key in _ENVIRONMENTS or _SECRET.search(key) for key in difference.pointer.split("/")):
+        return text and HIDDEN
+    if difference.kind in _OF_BYTES:
+        return text[-TAIL:]
+    if not text.startswith(("{", "[")):
+        return text
+    try:
+        return json.dumps(without_secrets(json.loads(text)))
+    except ValueError:  # it was cut, so it cannot be looked into
+        return HIDDEN
 
 
 def without_secrets(value: Any) -> Any:  # noqa: ANN401 - any JSON

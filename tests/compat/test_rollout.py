@@ -44,11 +44,11 @@ hold = "500ms"
 """
 
 
-def start_faulty(home: Path, fault: str, switch: Path | None = None, **extra: str) -> Server:
+def start_faulty(home: Path, fault: str, /, switch: str = "", **extra: str) -> Server:
     """Both stacks, the new one with a fault."""
     settings = {"MCLI_TEST_FAULT": fault, **LEGACY, **extra}
-    if switch is not None:
-        settings["MCLI_TEST_FAULT_FILE"] = str(switch)
+    if switch:
+        settings["MCLI_TEST_FAULT_FILE"] = switch
     argv = [sys.executable, "-m", "tests.compat.faulty", "serve", "--port", "0"]
     return start([*argv, "--legacy-port", "0"], home, {"new API", "legacy API"}, **settings)
 
@@ -170,7 +170,7 @@ def test_a_fault_rolls_back_by_itself_and_only_the_canary_sees_it(
     plan = PLAN.replace("parity = 0.99\n", "")
     switch = tmp_path / "fault"
     with (
-        start_faulty(tmp_path, fault, switch) as broken,
+        start_faulty(tmp_path, fault, str(switch)) as broken,
         httpx.Client(base_url=broken.new, timeout=30) as client,
         load(broken.legacy) as caller,
     ):
