@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -166,6 +166,8 @@ class Gateway:
         answering = Answering(send, way.announcements[Stack.LEGACY], reply)
         await self._answer(way, Stack.LEGACY, scope, keeping(receive, request), answering)
         answer, body = answering.answer, request.body if request.started else b""
+        if answer is not None and scope["method"] == "HEAD":
+            answer = replace(answer, body=b"")
         if answer is None or body is None:
             self._experiment.skip(way.row)
         else:

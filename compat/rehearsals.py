@@ -39,6 +39,7 @@ SWITCHED = {
     "/daemon/stop": ("stopped", "already_stopped"),
     "/daemon/start": ("started", "already_running"),
 }
+RUNS = "Process is running"
 DONE = {"start": "started", "stop": "stopped", "kill": "killed"}
 
 
@@ -158,7 +159,10 @@ async def act_on_process(call: Call) -> Reply:
 
 async def remove_process(call: Call) -> Reply:
     """`DELETE /processes/<id>`."""
-    removed = _recorded(call).answer.status == 200
+    status = _recorded(call).answer.status
+    removed = status == 200
+    if status == 409:  # it ran then; by now it may be over, or gone
+        raise RefusedError(409, RUNS)
     try:
         managed = await managed_process(call)
     except RefusedError:
@@ -166,7 +170,7 @@ async def remove_process(call: Call) -> Reply:
             return reply(status="removed")
         raise
     if managed.running and not inputs.is_true(call.query("force")):
-        raise RefusedError(409, "Process is running")
+        raise RefusedError(409, RUNS)
     return error(500, "the process is still there") if removed else reply(status="removed")
 
 
