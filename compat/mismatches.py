@@ -125,7 +125,8 @@ def redacted(body: bytes) -> str:
         text = json.dumps(without_secrets(value), ensure_ascii=False)
     except (ValueError, RecursionError):
         text = body[: SHOWN * 4].decode("utf-8", "backslashreplace")
-    return text[:SHOWN]
+    # A lone surrogate is JSON, but nothing that can be sent on.
+    return text[:SHOWN].encode(errors="backslashreplace").decode()
 
 
 def _side(difference: Difference, text: str) -> str:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from urllib.parse import urlsplit
 
 STARTED_WITHIN = 60.0
 ENDED_WITHIN = 30.0
+KEPT_LINES = 200
 CONTROL = (sys.executable, "-m", "legacy_flask")
 SHIM = (sys.executable, "-m", "cli", "serve")
 _URL = re.compile(rb"^\W*(new API|legacy API|legacy daemon)\s+(http://\S+)")
@@ -46,12 +48,16 @@ STAGES = (Under("legacy"), Under("shadow"), Under("canary", 50), Under("new"))
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that listens: the old contract at `address`, the new API at `api` if it has one."""
+    """A server that listens: the old contract at `address`, the new API at `api` if it has one.
+
+    `printed` are the last lines it has written.
+    """
 
     name: str
     home: Path
     address: tuple[str, int]
     api: str | None
+    printed: deque[bytes]
 
     def call(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
         """Ask the new API; returns the JSON it answers.
@@ -67,7 +73,10 @@ class Server:
             answer = connection.getresponse()
             text = answer.read()
         if answer.status != 200:
-            raise StartError(f"{self.name}: {method} {path}: {answer.status} {text.decode()}")
+            log = b"".join(self.printed).decode(errors="replace")
+            raise StartError(
+                f"{self.name}: {method} {path}: {answer.status} {text.decode()}\n{log}"
+            )
         return json.loads(text)
 
 
@@ -117,7 +126,7 @@ class _Starting:
         home.mkdir()
         self._name, self._home = name, home
         self._urls: dict[str, str] = {}
-        self._printed: list[bytes] = []
+        self._printed: deque[bytes] = deque(maxlen=KEPT_LINES)
         self._silent = threading.Event()
         kept = {k: v for k, v in os.environ.items() if not k.startswith("MCLI_")}
         self._process = subprocess.Popen(
@@ -141,7 +150,7 @@ class _Starting:
             raise StartError(f"{self._name} does not start:\n{printed}")
         url = urlsplit(old)
         address = (url.hostname or "", url.port or 80)
-        return Server(self._name, self._home, address, self._urls.get("new API"))
+        return Server(self._name, self._home, address, self._urls.get("new API"), self._printed)
 
     def stop(self) -> None:
         """End it, gently if it can be."""
@@ -160,7 +169,7 @@ class _Starting:
             return
         with stream:
             for line in stream:
-                self._printed = [*self._printed[-200:], line]
+                self._printed.append(line)
                 if found := _URL.match(line):
                     self._urls[found[1].decode()] = found[2].decode()
                 if self._urls.keys() & {"legacy API", "legacy daemon"}:
