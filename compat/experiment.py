@@ -5,7 +5,7 @@ candidate's is only recorded. A candidate runs when the answer has gone out, in 
 finds no room is dropped and counted, and whatever it raises, or how long it takes, no client sees.
 
 A read is executed on both stacks. When they differ, the control is asked again (A/A): a field that
-differs from itself is nobody's fault. How often fields do is learned besides from every tenth call.
+differs from itself is nobody's fault. How often fields do is learned besides, from a few calls.
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ log = logging.getLogger(__name__)
 
 BEAT = 0.05
 """Seconds between two turns of the shadow: most answers go out without meeting one."""
-TURN = 0.008
+TURN = 0.004
 """Seconds such a turn may take."""
-AGAIN_EVERY = 10
+LEARNING = 100
+"""Comparisons in which noise is looked for often."""
+AGAIN_AT_FIRST, AGAIN_LATER = 10, 50
 """One in so many reads is compared with itself, to learn what differs by nature."""
 TOLERANCE = 3
 """A field may differ so many times as often from the candidate as from itself."""
@@ -166,7 +168,8 @@ class Experiment:
         if recorded is not None:
             # What has had its effect cannot be asked again.
             return [*found, *_effect(recorded)]
-        if not found and tally.counts["compared"] % AGAIN_EVERY:
+        compared = tally.counts["compared"]
+        if not found and compared % (AGAIN_AT_FIRST if compared < LEARNING else AGAIN_LATER):
             return []
         again = await self._ask(self._control, trial)
         if again is None:

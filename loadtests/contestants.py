@@ -63,12 +63,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Target:
-    """How often the throughput of one contestant another one must have, in one row."""
+    """How often the throughput of one contestant another one must have, in one row.
+
+    With `most`: how often its median time (p50) another one may take.
+    """
 
     row: str
     contestant: str
     over: str
-    least: float
+    least: float | None = None
+    most: float | None = None
 
 
 OLD = "http://127.0.0.1:5005"
@@ -86,6 +90,7 @@ CONTESTANTS: Mapping[str, Contestant | Program] = {
             "gunicorn", "old daemon (gunicorn)", GUNICORN, "legacy daemon", OLD, OLD_CONTRACT, EVERY
         ),
         Contestant("mount", "shim, stage legacy", dual("legacy"), "legacy API", OLD, OLD_CONTRACT),
+        Contestant("shadow", "shim, stage shadow", dual("shadow"), "legacy API", OLD, OLD_CONTRACT),
         Contestant("shim", "shim, stage new", dual("new"), "legacy API", OLD, OLD_CONTRACT, EVERY),
         Contestant(
             "resident",
@@ -127,6 +132,8 @@ TARGETS = (
         for over, least in ((BASELINE, 2.0), ("gunicorn", 1.2), ("spawn", 0.6))
     ),
     Target("start", "shim", BASELINE, 3.3),
+    Target("status", "shim", "limit", 0.6),
+    Target("status", "shadow", "mount", most=1.1),
 )
 
 

@@ -29,12 +29,13 @@ FIGURES_HEAD = ("figure", "value", "spread", "unit", "target", "")
 class Line:
     """A contestant in a row. `ratio` is its throughput over the old daemon's.
 
-    `rates` are its throughputs, repetition by repetition.
+    `rates` are its throughputs, `medians` its times in milliseconds, repetition by repetition.
     """
 
     row: str
     contestant: str
     rates: Sequence[float]
+    medians: Sequence[float]
     throughput: Spread
     ratio: Spread | None
     p50_ms: Spread
@@ -79,13 +80,18 @@ def ratios(values: Sequence[float], baseline: Sequence[float]) -> list[float]:
 
 def verdicts(lines: Sequence[Line]) -> list[Figure]:
     """The targets between contestants that have been measured."""
-    rates = {(line.row, line.contestant): line.rates for line in lines}
+    measured = {(line.row, line.contestant): line for line in lines}
     found = []
     for target in TARGETS:
-        mine, other = rates.get((target.row, target.contestant)), rates.get(_base(target))
-        if mine and other and (values := ratios(mine, other)):
+        mine, other = measured.get((target.row, target.contestant)), measured.get(_base(target))
+        if mine is None or other is None:
+            continue
+        taken = target.most is not None
+        values = ratios(mine.medians, other.medians) if taken else ratios(mine.rates, other.rates)
+        if values:
             title = f"{ROWS[target.row].title}: {_title(target.contestant)} / {_title(target.over)}"
-            found.append(Figure(title, values, "x", least=target.least))
+            title += ", p50" if taken else ""
+            found.append(Figure(title, values, "x", least=target.least, most=target.most))
     return found
 
 
@@ -107,6 +113,7 @@ def _line(row: str, contestant: str, taken: Sequence[Sample], base: Sequence[Sam
         row=row,
         contestant=contestant,
         rates=throughput,
+        medians=[sample["p50_ms"] for sample in taken],
         throughput=Spread.of(throughput),
         ratio=Spread.of(ratio) if ratio else None,
         p50_ms=Spread.of([sample["p50_ms"] for sample in taken]),
