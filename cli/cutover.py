@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 from urllib.parse import quote
 
 import click
 
 from cli import output
 from cli.client import Client, Json
-from cli.old_routes import API, me, print_rows, rows_of, stage_text
+from cli.old_routes import API, me, print_rows, rows_of, stage_text, styled
 from cli.output import Column
 from cli.prove import prove, record
 from cli.quantities import read_by, some_seconds
@@ -19,9 +20,6 @@ from cli.verb import Noun, Target
 # With this module all of these commands go.
 __all__ = ["cutover", "prove", "record", "rollout"]
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 ROUTES = f"{API}/routes"
 STAGES = ("legacy", "shadow", "canary", "new", "brownout", "gone")
 
@@ -30,39 +28,51 @@ def _share(value: float | None) -> str:
     return "" if value is None else f"{value:.3%}"
 
 
-def _of(stack: str, field: str) -> Callable[[Json], object]:
-    return lambda row: row[stack][field]
+def _side(row: Json, side: str) -> object:
+    """What one stack answered there, in the latest sample."""
+    return row["samples"][-1]["differs"][side] if row["samples"] else None
+
+
+def _begin(text: str) -> str:
+    """Read an ISO 8601 time, local without a zone; the server wants one with a zone."""
+    try:
+        return datetime.fromisoformat(text).astimezone().isoformat()
+    except (ValueError, OverflowError) as failure:
+        raise ValueError(f"'{text}' is not a time such as 2026-12-01T09:00.") from failure
 
 
 SHOWN = [
     Column("ROUTE", "route"),
     Column("STAGE", stage_text),
     Column("PERCENT", "percent", right=True),
-    Column("SUCCESSOR", "successor", shrinks=True),
     Column("SINCE", lambda row: output.moment(row["changed_at"])),
     Column("ROLLOUT", "rollout", shrinks=True),
+    Column("SUCCESSOR", "successor", shrinks=True),
     Column("SUNSET", lambda row: row["sunset"][:10]),
 ]
+SIDES = (("old: ", "control"), ("new: ", "candidate"))
+STACKS = ("legacy", "new", "shadow")
 STATS = [
     Column("ROUTE", "route"),
     Column("STAGE", stage_text),
-    *(
-        Column(f"{stack.upper()} {title}", _of(stack, field), right=True)
-        for stack in ("legacy", "new")
-        for title, field in (("CALLS", "requests"), ("ERRORS", "errors"), ("P95 MS", "p95_ms"))
-    ),
-    Column("COMPARED", lambda row: row["shadow"]["compared"], right=True),
-    Column("PARITY", lambda row: _share(row["shadow"]["parity"]), right=True),
-    Column("DROPPED", lambda row: row["shadow"]["dropped"], right=True),
+    Column("STACK", lambda row: styled(row["stack"])),
+    Column("CALLS", "requests", right=True),
+    Column("ERRORS", "errors", right=True),
+    Column("P50 MS", "p50_ms", right=True),
+    Column("P95 MS", "p95_ms", right=True),
+    Column("P99 MS", "p99_ms", right=True),
+    Column("COMPARED", "compared", right=True),
+    Column("PARITY", lambda row: _share(row.get("parity")), right=True),
+    Column("DROPPED", "dropped", right=True),
 ]
 MISMATCHES = [
     Column("ROUTE", "route"),
-    Column("WHERE", "pointer"),
+    Column("WHERE", lambda row: row["pointer"] or "body", shrinks=True),
     Column("KIND", "kind"),
     Column("COUNT", "count", right=True),
     Column("LAST", lambda row: output.moment(row["last_seen"])),
-    Column("OLD", lambda row: row["samples"][-1]["differs"]["control"], shrinks=True),
-    Column("NEW", lambda row: row["samples"][-1]["differs"]["candidate"], shrinks=True),
+    Column("OLD", lambda row: _side(row, "control"), shrinks=True),
+    Column("NEW", lambda row: _side(row, "candidate"), shrinks=True),
 ]
 CALLERS = [
     Column("CLIENT", "label", shrinks=True),
@@ -87,8 +97,8 @@ READY = [
     Column("DAYS", lambda row: "" if row["days"] is None else f"{row['days']:.1f}", right=True),
     Column("PARITY", lambda row: _share(row["parity"]), right=True),
     Column("CALLERS", "callers", right=True),
+    Column("SUNSET", lambda row: row["sunset"][:10]),
     Column("READY", "ready"),
-    Column("BECAUSE", lambda row: "; ".join(row["because"]), shrinks=True),
 ]
 
 
@@ -120,7 +130,7 @@ def show(target: Target) -> None:
 @click.argument("route")
 @click.argument("stage", metavar="STAGE", type=click.Choice(STAGES))
 @click.option(
-    "--percent", type=click.IntRange(0, 100), help="Share of the clients, of canary or brownout."
+    "--percent", type=click.IntRange(0, 100), help="Share of clients: of canary, or brownout."
 )
 @click.option("--reason", default="", help="Why, for the audit log.")
 @click.option("--revision", type=int, help="Only if it still is at this one.  [default: as read]")
@@ -130,22 +140,14 @@ def show(target: Target) -> None:
 @click.option(
     "--every", metavar="TIME", callback=read_by(some_seconds), help="From one to the next: 1h…"
 )
-@click.option("--begins", metavar="TIME", help="First one, as ISO time.  [default: now]")
+@click.option(
+    "--begins", metavar="TIME", callback=read_by(_begin), help="First one, ISO.  [default: now]"
+)
 @click.pass_obj
 def set_(target: Target, /, route: str, stage: str, **given: Any) -> None:  # noqa: ANN401
     """Move ROUTE, such as "POST /execute", to STAGE, from the next call on."""
     body: Json = {"route": route, "stage": stage, "reason": given["reason"], "by": me()}
-    schedule = {name: given[name] for name in ("lasts", "every", "begins") if given[name]}
-    if (stage == "brownout") != ("lasts" in schedule) or (schedule and "lasts" not in schedule):
-        raise click.UsageError("--lasts belongs to brownout, which needs it; --every goes with it.")
-    if stage == "canary" and given["percent"] is None:
-        raise click.UsageError("A canary needs --percent N.")
-    if stage == "brownout":
-        body["brownout"] = schedule | {"percent": given["percent"] or 100}
-    elif given["percent"] is not None:
-        body["percent"] = given["percent"]
-        if stage != "canary":
-            raise click.UsageError("--percent belongs to canary and brownout.")
+    body |= _details(stage, **given)
     with Client(target.url) as client:
         known = {row["route"]: row["revision"] for row in client.rows(ROUTES)}
         revision = known.get(route) if given["revision"] is None else given["revision"]
@@ -156,16 +158,45 @@ def set_(target: Target, /, route: str, stage: str, **given: Any) -> None:  # no
         output.table([moved], SHOWN, empty="")
 
 
+def _details(stage: str, percent: int | None, **given: Any) -> Json:  # noqa: ANN401
+    """What a stage is told besides, once it fits the stage."""
+    schedule = {name: given[name] for name in ("lasts", "every", "begins") if given[name]}
+    if (stage == "brownout") != ("lasts" in schedule) or (schedule and "lasts" not in schedule):
+        raise click.UsageError(
+            "--lasts belongs to brownout, which needs it; --every and --begins go with it."
+        )
+    if stage == "canary" and percent is None:
+        raise click.UsageError("A canary needs --percent N.")
+    if stage == "brownout":
+        if percent == 0:
+            raise click.UsageError("A brown-out of nobody is none: --percent 1 to 100.")
+        if schedule.get("every", 0) and schedule["every"] <= schedule["lasts"]:
+            raise click.UsageError("--every must be longer than --lasts.")
+        return {"brownout": schedule | {"percent": 100 if percent is None else percent}}
+    if percent is not None and stage != "canary":
+        raise click.UsageError("--percent belongs to canary and brownout.")
+    return {} if percent is None else {"percent": percent}
+
+
 @cutover.command("stats", examples=["mclictl cutover stats", 'mclictl cutover stats "GET /status"'])
 @click.argument("route", required=False)
 @click.pass_obj
 def stats(target: Target, route: str | None) -> None:
-    """Show how both stacks answered since each route stands where it does, and their parity."""
+    """Show how both stacks answered since each route stands where it does, and their parity.
+
+    A line for each stack that answered; `shadow` is the new one behind the old one's back.
+    """
     rows = rows_of(target, "stats", route=route)
-    if not target.json:
-        used = [r for r in rows if r["legacy"]["requests"] or r["new"]["requests"]]
-        rows = rows if route else used
-    print_rows(target, rows, STATS, empty="nobody has called a legacy route")
+    if target.json:
+        output.print_json(rows)
+        return
+    lines = [
+        {**row, **row[stack], "stack": stack}
+        for row in rows
+        for stack in STACKS
+        if any(row[stack].get(count) for count in ("requests", "compared", "dropped", "skipped"))
+    ]
+    output.table(lines, STATS, empty="nobody has called " + (route or "a legacy route"))
 
 
 @cutover.command(
@@ -176,12 +207,34 @@ def stats(target: Target, route: str | None) -> None:
 @click.option("--clear", is_flag=True, help="Forget them.")
 @click.pass_obj
 def mismatches(target: Target, route: str | None, clear: bool) -> None:
-    """Show where the stacks differ, the most frequent first; --json has whole samples."""
+    """Show where the stacks differ, the most frequent first; --json has whole samples.
+
+    With a ROUTE the latest request of each is shown with both answers.
+    """
     rows = rows_of(target, "mismatches", route=route)
     if clear:
         with Client(target.url) as client:
             client.send("DELETE", f"{API}/mismatches" + (f"?route={quote(route)}" if route else ""))
     print_rows(target, rows, MISMATCHES, empty="no mismatches")
+    if route and not target.json:
+        for row in rows:
+            _print_samples(row)
+
+
+def _print_samples(row: Json) -> None:
+    """Show the latest call of a group with both answers."""
+    for sample in row["samples"][-1:]:
+        asked = sample["request"]
+        lines = (
+            f"{row['kind']} at {row['pointer'] or 'the body'}, {row['count']} times",
+            f"  call: {asked['method']} {asked['target']}  {asked['body']}",
+            *(f"  {name}  {_answer(sample[side])}" for name, side in SIDES),
+        )
+        click.echo("\n" + "\n".join(output.plain(line).plain.rstrip() for line in lines))
+
+
+def _answer(found: Json | None) -> str:
+    return "no answer" if found is None else f"{found['status']}  {found['body']}"
 
 
 @cutover.command(
@@ -218,5 +271,8 @@ def ready(target: Target, days: float | None) -> None:
         output.print_json(found)
     else:
         output.table(found["routes"], READY, empty="no legacy routes")
-        click.echo("yes" if found["ready"] else f"no, {len(found['because'])} routes are not ready")
+        word = "yes" if found["ready"] else "no"
+        click.echo(f"\n{word}, because")
+        for reason in found["because"]:
+            click.echo(f"  {output.plain(reason).plain}")
     raise click.exceptions.Exit(0 if found["ready"] else 1)

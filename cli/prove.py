@@ -6,7 +6,7 @@ import importlib
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 from rich.console import Console
@@ -84,11 +84,12 @@ def prove(
             report = engine.prove(options)
         except (OSError, ValueError, RuntimeError, refused) as failure:
             raise click.ClickException(str(failure)) from failure
-    _report(target, report.as_json())
+    print_report(target, report.as_json())
     raise click.exceptions.Exit(0 if report.proven else 1)
 
 
-def _report(target: Target, report: Json) -> None:
+def print_report(target: Target, report: Json) -> None:
+    """Show what each route was in each stage, and every difference with its smallest request."""
     if target.json:
         output.print_json(report)
         return
@@ -96,11 +97,16 @@ def _report(target: Target, report: Json) -> None:
     for reason, count in report["explained"].items():
         click.echo(f"explained, {count} times: {reason}")
     for found in report["findings"]:
-        click.echo(
-            f"\n{found['route']} in {found['stage']}, {found['count']} times: {found['kind']} at"
-            f" {found['pointer'] or 'the body'}\n  old: {found['control']}\n"
-            f"  new: {found['candidate']}\n  case: {json.dumps(found['case'])}"
+        where = f"{found['kind']} at {found['pointer'] or 'the body'}"
+        lines = (
+            f"{found['route']} in {found['stage']}, {found['count']} times: {where}",
+            f"  old:  {found['control']}",
+            f"  new:  {found['candidate']}",
+            f"  case: {json.dumps(found['case'])}" if found["case"] else "",
+            "" if found["alone"] else "  (alone this case does not show it: those before it count)",
         )
+        # Answers to hostile requests must not act on the terminal.
+        click.echo("\n" + "\n".join(output.plain(line).plain for line in lines if line))
     proven = "the same in all of them" if report["proven"] else "DIFFERENT"
     click.echo(f"{report['requests']} requests, seed {report['seed']}: {proven}")
 
@@ -125,8 +131,10 @@ def record(
     `mclictl prove --corpus FILE` plays them. What was to be run is left out, unless asked for.
     """
     count = 0
-    opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with Client(target.url) as client, os.fdopen(opened, "w", encoding="utf-8") as out:
+    with Client(target.url) as client:
+        # Who cannot be asked must not cost what an older recording holds.
+        client.rows(f"{API}/stats", route=route)
+        out = _private(file)
         try:
             wanted = commands or None
             cases = client.events("GET", f"{API}/record", route=route, limit=limit, commands=wanted)
@@ -136,7 +144,16 @@ def record(
                 count += 1
         except KeyboardInterrupt:
             pass  # the way to end it
+        finally:
+            out.close()
     if target.json:
         output.print_json({"file": str(file), "calls": count})
     else:
         click.echo(f"{count} calls in {file}")
+
+
+def _private(file: Path) -> TextIO:
+    """Open a file anew for its owner alone, whoever could read it before."""
+    opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.fchmod(opened, 0o600)
+    return os.fdopen(opened, "w", encoding="utf-8")

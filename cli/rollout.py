@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from contextlib import nullcontext
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli import output
-from cli.client import Client, Json, NotReachable
+from cli.client import Client, ClientError, Json, NotReachable, is_run_id
 from cli.old_routes import API, me, print_rows, rows_of, stage_text, styled
 from cli.output import Column
 from cli.verb import Noun, Target
@@ -26,6 +28,7 @@ ROLLOUTS = f"{API}/rollouts"
 OVER = ("completed", "rolled_back", "aborted")
 LOOK = 0.5  # seconds between two looks at a rollout
 PATIENCE = 60.0  # seconds a server may be gone while a rollout is watched
+NOT_NOW = 503  # the server is there, but not what it needs
 BAR = 20
 LISTED = [
     Column("ID", "id"),
@@ -104,7 +107,7 @@ _word("abort", "Take every route back to where it was at the start.")
 def _chosen(client: Client, rollout_id: str | None, *, latest: bool = False) -> Json:
     """Get the rollout of that id, or the only one that is under way."""
     if rollout_id is not None:
-        return client.get(f"{ROLLOUTS}/{rollout_id}")
+        return _known(client, rollout_id)
     found = client.rows(ROLLOUTS)
     active = [one for one in found if one["phase"] not in OVER]
     if len(active) == 1 or (latest and not active and found):
@@ -115,20 +118,34 @@ def _chosen(client: Client, rollout_id: str | None, *, latest: bool = False) -> 
     raise click.ClickException("No rollout is under way; `mclictl rollout start PLAN` begins one.")
 
 
+def _known(client: Client, rollout_id: str) -> Json:
+    """Get the rollout of that id; what cannot be one must not become another path."""
+    try:
+        if is_run_id(rollout_id):
+            return client.get(f"{ROLLOUTS}/{rollout_id}")
+    except ClientError as failure:
+        if failure.status != 404:
+            raise
+    raise click.ClickException(
+        f"There is no rollout '{rollout_id}'; `mclictl rollout list` shows their ids."
+    )
+
+
 def _shown(target: Target, client: Client, found: Json, *, watch: bool) -> None:
     """Print a rollout, once or until it is over; the exit code then tells how it went."""
     if not watch:
         output.print_json(found) if target.json else Console(highlight=False).print(_drawn(found))
         return
+    person = output.terminal() and not target.json
     screen: Any = Live(_drawn(found), console=Console(highlight=False), refresh_per_second=8)
-    told = None
-    with screen if output.terminal() and not target.json else nullcontext():
+    told: object = None
+    with screen if person else nullcontext():
         while True:
-            if output.terminal() and not target.json:
+            if person:
                 screen.update(_drawn(found))
-            elif (now := (found["phase"], found["step"], found["reason"])) != told:
+            elif (now := _line(found)) != told:
                 told = now
-                _tell(target, found)
+                output.print_json_line(found) if target.json else click.echo(now)
             if found["phase"] in OVER:
                 break
             time.sleep(LOOK)
@@ -142,35 +159,45 @@ def _patiently(ask: Callable[[], Json]) -> Json:
     while True:
         try:
             return ask()
-        except NotReachable:
-            if time.monotonic() > deadline:
+        except ClientError as failure:
+            gone = isinstance(failure, NotReachable) or failure.status == NOT_NOW
+            if not gone or time.monotonic() > deadline:
                 raise
             time.sleep(LOOK)
 
 
-def _tell(target: Target, found: Json) -> None:
-    if target.json:
-        output.print_json_line(found)
-        return
-    step = f"{found['step'] + 1}/{len(found['steps'])}"
-    click.echo(f"{found['name']}  {found['phase']}  step {step}  {found['reason']}")
+def _line(found: Json) -> str:
+    """A rollout in a line that changes when there is something to tell."""
+    at = found["step"]
+    step = f"step {at + 1}/{len(found['steps'])} {stage_text(found['steps'][at])}"
+    verdicts = Counter(gate["verdict"] for route in found["routes"] for gate in route["gates"])
+    gates = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
+    parts = (found["name"], found["phase"], step, f"gates: {gates or 'none yet'}", found["reason"])
+    return "  ".join(output.plain(part).plain for part in parts)
 
 
 def _drawn(found: Json) -> Group:
     """A rollout as an operator reads it: steps with their hold, routes with their gates."""
-    head = Text.assemble((found["name"], "bold"), "  ", styled(found["phase"]))
+    over = found["phase"] in OVER
+    at = f"step {found['step'] + 1}/{len(found['steps'])}"
+    since = f"by {found['started_by']}, {output.moment(found['started_at'])}"
+    called = Text(output.plain(found["name"]).plain, style="bold")
+    head = Text("  ").join([called, styled(found["phase"]), Text(at), output.plain(since)])
     steps = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     for number, step in enumerate(found["steps"], 1):
         held = found["held"] if step["state"] == "current" else 0.0
         full = step["state"] == "done" or held >= step["hold"]
         filled = BAR if full else int(BAR * held / step["hold"])
         bar = "█" * filled + "░" * (BAR - filled) if step["state"] != "ahead" else "░" * BAR
-        note = "waits for promote" if step["manual"] else ""
         hold = output.duration(step["hold"])
+        if step["state"] == "current" and not over:
+            hold = f"{output.duration(min(held, step['hold']))} of {hold}"
+        note = "waits for promote" if step["manual"] else ""
         steps.add_row(f"{number}", stage_text(step), styled(step["state"], bar), hold, note)
     gates = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in ("ROUTE", "STAGE", "GATE", "VERDICT", "VALUE", "LIMIT", "SAMPLES"):
-        gates.add_column(title)
+        number_like = title in {"VALUE", "LIMIT", "SAMPLES"}
+        gates.add_column(title, justify="right" if number_like else "left", no_wrap=True)
     for route in found["routes"]:
         for gate in route["gates"] or [{"name": "-", "verdict": "-", "value": None}]:
             value = "-" if gate["value"] is None else f"{gate['value']:.4g}"
@@ -178,4 +205,10 @@ def _drawn(found: Json) -> Group:
             verdict = styled(gate["verdict"])
             name = str(gate["name"])
             gates.add_row(route["route"], stage_text(route), name, verdict, value, limit, samples)
-    return Group(head, steps, gates, Text(str(found["reason"])))
+    reason = styled(found["phase"], output.plain(found["reason"]).plain)
+    if over:
+        took = datetime.fromisoformat(found["ended_at"]) - datetime.fromisoformat(
+            found["started_at"]
+        )
+        reason.append(f"  (after {output.duration(took.total_seconds())})", style="dim")
+    return Group(head, steps, gates, reason)

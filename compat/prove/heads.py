@@ -14,7 +14,20 @@ from compat.table import Row
 Header = tuple[bytes, bytes]
 METHODS = (
     *(b"HEAD", b"OPTIONS", b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"TRACE", b"PROPFIND"),
-    *(b"get", b"Post", b"head", b"options", b"BREW", b"X-ODD", b"CONNECT"),
+    *(
+        b"HEAD",
+        b"OPTIONS",
+        b"HEAD",
+        b"OPTIONS",
+        b"PUT",
+        b"get",
+        b"Post",
+        b"head",
+        b"options",
+        b"BREW",
+        b"X-ODD",
+        b"CONNECT",
+    ),
 )
 IDS: Mapping[str, Sequence[str]] = {
     "/commands": tuple(COMMAND_IDS.values()),

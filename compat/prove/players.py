@@ -18,6 +18,9 @@ from compat.prove.shadow import drain, is_shadow
 from compat.prove.wire import Client
 
 SETTLED_WITHIN = 10.0
+"""Seconds until what still runs is ended."""
+IMPATIENT = 0.3
+"""The same for a case that has lost steps, which may have been those that end what it starts."""
 LOOK = 0.002
 """Seconds between two looks at whether a run is over."""
 Answers = list[list[Answer]]
@@ -31,6 +34,7 @@ class Player:
         self.server = server
         self._client = Client(server.address)
         self._garden = Garden(server.home)
+        self._patience = SETTLED_WITHIN
         self.killed = 0
         """Groups that had to be ended because a case has left them."""
 
@@ -38,9 +42,13 @@ class Player:
         self._client.close()
         self._garden.close()
 
-    def play(self, cases: Sequence[Case], *, spares: bool) -> Answers:
+    def play(
+        self, cases: Sequence[Case], *, spares: bool, patience: float = SETTLED_WITHIN
+    ) -> Answers:
         """Begin with what is planted, and play the cases in turn."""
+        self._patience = min(self._patience, patience)
         self._settle()
+        self._patience = patience
         self._garden.plant(spares=spares)
         answers = [self._play(case) for case in cases]
         if is_shadow(self.server):
@@ -57,14 +65,14 @@ class Player:
 
     def _settle(self) -> None:
         """Wait until nothing runs; what will not end is ended."""
-        deadline = time.monotonic() + SETTLED_WITHIN
+        deadline = time.monotonic() + self._patience
         while self._garden.live():
             if time.monotonic() > deadline:
                 for pid in self._garden.live_pids():
                     self.killed += 1
                     with contextlib.suppress(ProcessLookupError, PermissionError):
                         os.killpg(pid, signal.SIGKILL)
-                deadline = time.monotonic() + SETTLED_WITHIN
+                deadline = time.monotonic() + self._patience
             time.sleep(LOOK)
 
 
@@ -87,7 +95,9 @@ class Company:
     def ask(self, case: Case, candidate: int, *, spares: bool) -> tuple[list[Answer], list[Answer]]:
         """What the control and one candidate answer to a case played alone."""
         pair = (self.players[0], self.candidates[candidate])
-        playing = [self._threads.submit(p.play, [case], spares=spares) for p in pair]
+        playing = [
+            self._threads.submit(p.play, [case], spares=spares, patience=IMPATIENT) for p in pair
+        ]
         control, its = (_result(answers)[0] for answers in playing)
         return control, its
 

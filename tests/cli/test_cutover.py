@@ -14,7 +14,7 @@ ROUTE = "POST /execute"
 
 def test_routes_are_shown(mclictl: Mclictl) -> None:
     header, *lines = mclictl("cutover", "show").stdout.splitlines()
-    assert header.split()[:4] == ["ROUTE", "STAGE", "PERCENT", "SUCCESSOR"]
+    assert header.split()[:4] == ["ROUTE", "STAGE", "PERCENT", "SINCE"]
     assert any(line.startswith(f"{ROUTE} ") for line in lines)
     rows = mclictl.json("cutover", "show")
     assert len(rows) == len(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import httpx
 import pytest
 
 from tests.cli.conftest import Mclictl, visible
-from tests.servers import Server, start_dual
+from tests.servers import Server, start, start_dual
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,7 +138,9 @@ def test_a_plan_that_cannot_work_says_why(here: Mclictl, tmp_path: Path) -> None
     path.write_bytes(b"\xff\xfe")
     assert "not UTF-8" in here("rollout", "start", str(path), exits=1).stderr
     assert "does not exist" in here("rollout", "start", "nonesuch.toml", exits=2).stderr
-    assert "no rollout" in here("rollout", "status", "nonesuch", exits=1).stderr
+    for unknown in ("nonesuch", "../routes", "", "00000000-0000-4000-8000-000000000000"):
+        said = here("rollout", "status", unknown, exits=1).stderr
+        assert f"no rollout '{unknown}'; `mclictl rollout list`" in said
 
 
 @pytest.mark.parametrize(
@@ -148,6 +151,10 @@ def test_a_plan_that_cannot_work_says_why(here: Mclictl, tmp_path: Path) -> None
         (["new", "--percent", "10"], "--percent belongs"),
         (["brownout"], "--lasts"),
         (["new", "--lasts", "5m"], "--lasts belongs"),
+        (["brownout", "--every", "1h"], "--lasts belongs"),
+        (["brownout", "--lasts", "5m", "--every", "5m"], "--every must be longer"),
+        (["brownout", "--lasts", "5m", "--percent", "0"], "--percent 1 to 100"),
+        (["brownout", "--lasts", "5m", "--begins", "soon"], "not a time such as"),
     ],
 )
 def test_what_does_not_fit_is_a_wrong_command_line(
@@ -190,22 +197,88 @@ def test_what_was_counted_is_shown(here: Mclictl, legacy: Server) -> None:
 
     while compared() < 3:
         assert time.monotonic() < deadline
-    header, line = here("cutover", "stats", ROUTE).stdout.splitlines()
-    assert header.split()[:2] == ["ROUTE", "STAGE"]
-    assert "100.000%" in line
+    header, old, shadow = here("cutover", "stats", ROUTE).stdout.splitlines()
+    assert header.split()[:5] == ["ROUTE", "STAGE", "STACK", "CALLS", "ERRORS"]
+    assert old.split()[:6] == ["GET", "/status", "shadow", "legacy", "3", "0"]
+    assert shadow.split()[3:6] == ["shadow", "3", "0"]
+    assert "100.000%" in shadow
     assert "nightly-script" in here("cutover", "callers", ROUTE).stdout
     assert "no mismatches" in here("cutover", "mismatches", ROUTE, "--clear").stderr
     ready: dict[str, Any] = here.json("cutover", "ready", exits=1)
     assert ready["ready"] is False
-    assert "no, 19 routes" in here("cutover", "ready", exits=1).stdout
+    said = here("cutover", "ready", exits=1).stdout
+    assert "\nno, because\n" in said
+    (line,) = (line for line in said.splitlines() if line.startswith(f"  {ROUTE}: "))
+    assert "the old stack still answers it (stage shadow); " in line
+    assert "still call" in line
     for verb in ("stats", "mismatches", "callers"):
         assert "There is no route" in here("cutover", verb, "GET /nope", exits=1).stderr
+
+
+def test_a_mismatch_is_shown_with_both_sides(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "tests.compat.faulty", "serve", "--port", "0"]
+    names = {"new API", "legacy API"}
+    planted = {"MCLI_TEST_FAULT": "field", "MCLI_DEFAULT_STAGE": "shadow"}
+    with start([*argv, "--legacy-port", "0"], tmp_path, names, **planted) as server:
+        here = Mclictl(server.new, tmp_path)
+        httpx.get(f"{server.legacy}/status?all=1")
+        deadline = time.monotonic() + 15
+        while not here.json("cutover", "mismatches"):
+            assert time.monotonic() < deadline
+        shown = here("cutover", "mismatches", ROUTE).stdout
+        header, line, *samples = shown.splitlines()
+        assert header.split() == ["ROUTE", "WHERE", "KIND", "COUNT", "LAST", "OLD", "NEW"]
+        assert line.split()[:5] == ["GET", "/status", "/running", "type", "1"]
+        assert line.split()[-2:] == ["true", "1"]
+        call, old, new = samples[2:5]
+        assert "GET /status?all=1" in call
+        assert old.startswith("  old:   200  ")
+        assert new.startswith("  new:   200  ")
+        assert '"running": true' in old.replace(":true", ": true")
+        here("cutover", "mismatches", "--clear")
+        assert here.json("cutover", "mismatches") == []
+
+
+def test_a_watch_outlives_the_server(plan: str, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with start_dual(home, MCLI_DEFAULT_STAGE="legacy") as first:
+        here = Mclictl(first.new, tmp_path)
+        watching = here.spawn("rollout", "start", plan, "-w", "--json")
+        assert watching.stdout is not None
+        begun = json.loads(watching.stdout.readline())
+        first.kill()
+        port = first.new.rpartition(":")[2]
+        with start_dual(home, "--port", port, MCLI_DEFAULT_STAGE="legacy"):
+            here("rollout", "abort", begun["id"], "--reason", "enough")
+            lines = watching.communicate(timeout=60)[0].splitlines()
+    last = json.loads(lines[-1])
+    assert (last["id"], last["phase"], last["reason"]) == (begun["id"], "aborted", "enough")
+    assert watching.returncode == 1
+
+
+def test_what_a_plan_calls_itself_does_not_act_on_the_terminal(here: Mclictl) -> None:
+    path = here.home / "named.toml"
+    path.write_text(PLAN.replace('"status"', '"sta\\u001b[2Jtus"'))
+    shown = here.on_terminal("rollout", "start", str(path))
+    assert "sta\\x1b[2Jtus" in "".join(visible(shown))
+
+
+def test_what_was_recorded_is_not_lost_to_a_server_that_is_gone(
+    here: Mclictl, tmp_path: Path
+) -> None:
+    path = tmp_path / "traffic.jsonl"
+    path.write_text("precious\n")
+    gone = here("record", str(path), exits=3, MCLI_URL="http://127.0.0.1:1")
+    assert "No server answers" in gone.stderr
+    assert "There is no route" in here("record", str(path), "--route", "GET /nope", exits=1).stderr
+    assert path.read_text() == "precious\n"
 
 
 def test_calls_are_recorded_into_a_private_file(
     here: Mclictl, legacy: Server, tmp_path: Path
 ) -> None:
     path = tmp_path / "traffic.jsonl"
+    path.touch(0o644)
     recording = here.spawn("record", str(path), "--limit", "2", "--route", "POST /execute")
     with httpx.Client(base_url=legacy.legacy) as client:
         while recording.poll() is None:

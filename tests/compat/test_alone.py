@@ -11,7 +11,7 @@ from tests.servers import ROOT, environment
 
 GONE = ["legacy_flask", "compat", "cli/cutover.py", "tests/compat", "tests/contract"]
 GONE += ["tests/legacy_flask", "tests/loadtests", "tests/cli/test_cutover.py"]
-GONE += ["tests/cli/test_rollout.py"]
+GONE += ["tests/cli/test_rollout.py", "tests/cli/test_prove.py"]
 KEPT = ["tests/fastapi_app/routers", "tests/cli/test_run.py"]
 
 

@@ -1,0 +1,1 @@
+"""The proof of parity, and the proof of the proof."""
