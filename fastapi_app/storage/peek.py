@@ -10,8 +10,8 @@ all there is in the log (SQLite, "WAL-mode File Format", section 2.1).
 
 from __future__ import annotations
 
-import contextlib
 import mmap
+import os
 import sqlite3
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +22,10 @@ from sqlalchemy.dialects import sqlite
 
 INDEX_HEADER = 48
 """Bytes of the header of the WAL index."""
+_indexes: dict[tuple[int, int], mmap.mmap] = {}
+"""By device and inode, those that this process has looked into. None is ever let go of: to close
+any descriptor of a file gives up all locks of the process on it (POSIX), SQLite's own among them,
+and the next process to open the database would take it for unused and cut the index short."""
 
 
 class Peek:
@@ -34,9 +38,7 @@ class Peek:
         self._compiled: dict[int, tuple[Select[Any], str]] = {}
         # Reading makes sure that the index is there, and the open connection that it stays.
         self._connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-        self._index: mmap.mmap | None = None
-        with contextlib.suppress(OSError, ValueError), open(f"{path}-shm", "rb") as file:  # noqa: PTH123
-            self._index = mmap.mmap(file.fileno(), INDEX_HEADER, access=mmap.ACCESS_READ)
+        self._index = _index(f"{path}-shm")
 
     def version(self) -> bytes:
         """Changes whenever anyone, in any process, has committed to the file."""
@@ -67,6 +69,17 @@ class Peek:
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._index is not None:
-            self._index.close()
         self._connection.close()
+
+
+def _index(path: str) -> mmap.mmap | None:
+    """The header of the WAL index, which a connection of this process has open."""
+    try:
+        found = os.stat(path)  # noqa: PTH116
+        key = found.st_dev, found.st_ino
+        if key not in _indexes:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            _indexes[key] = mmap.mmap(descriptor, INDEX_HEADER, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):
+        return None
+    return _indexes[key]
