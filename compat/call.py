@@ -32,13 +32,14 @@ class Recorded:
     """What the old stack did for a call, and what the new one would have done.
 
     `marks` are what it noted of itself (`run_id`: the run it started). `planned` and `did` are to
-    be the same.
+    be the same. `lost` says that what it did was removed since: there is nothing to compare.
     """
 
     answer: Answer
     marks: Mapping[str, str]
     planned: Mapping[str, object] | None = None
     did: Mapping[str, object] | None = None
+    lost: bool = False
 
     def field(self, name: str) -> str:
         """A text of the answer's object; "" when it has none."""

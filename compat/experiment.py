@@ -149,7 +149,7 @@ class Experiment:
         except Exception as error:  # a candidate's error is only recorded
             found = [_failure("exception", f"{type(error).__name__}: {error}")]
         else:
-            if candidate is None:
+            if candidate is None or (recorded is not None and recorded.lost):
                 tally.counts["skipped"] += 1
                 return
             found = await self._compare(trial, candidate, recorded, tally)

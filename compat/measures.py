@@ -67,9 +67,9 @@ class Tally:
     """What was counted of one stack on one route: `counts` by name, and times.
 
     Of a stack that answers: `requests` and `errors` (no answer, or a status of 500 and above). Of
-    the shadow besides: `compared`, `mismatched`, `dropped` (no room), `skipped` (too large), and
-    for each place in the answer how often it differed (`raw:`), and from itself (`self:` of
-    `self_runs`).
+    the shadow besides: `compared`, `mismatched`, `dropped` (no room), `skipped` (too large, or
+    gone), and for each place in the answer how often it differed (`raw:`), and from itself (`self:`
+    of `self_runs`).
     """
 
     __slots__ = ("counts", "times")

@@ -58,7 +58,7 @@ async def execute(call: Call) -> Reply:
         command = await active_command(call, *reference)
         planned = workflows.run_of(RunKind.EXECUTE, command, args, request)
     recorded = _recorded(call)
-    run = await _run(call, recorded.marks.get(RUN_ID, ""))
+    run = await _started(call, recorded.marks.get(RUN_ID, ""))
     if run is None:
         return STARTED
     recorded.planned, recorded.did = _effect(planned), _effect(run)
@@ -84,7 +84,7 @@ async def start_workflow(call: Call) -> Reply:
     except (CommandNotFoundError, CommandInactiveError):
         raise RefusedError(404, f"workflow '{name}' not found") from None
     recorded = _recorded(call)
-    run = await _run(call, recorded.field("id"))
+    run = await _started(call, recorded.field("id"))
     if run is None:
         return STARTED
     recorded.planned, recorded.did = _effect(planned), _effect(run)
@@ -207,6 +207,13 @@ async def _run(call: Call, run_id: str) -> Run | None:
         return None
 
 
+async def _started(call: Call, run_id: str) -> Run | None:
+    """The run that the old stack says it has started."""
+    run = await _run(call, run_id)
+    _recorded(call).lost = bool(run_id) and run is None
+    return run
+
+
 async def _stopped(call: Call, run_id: str | None, name: str | None) -> Run | None:
     """The workflow that was stopped, or would be."""
     if run_id:
@@ -222,9 +229,11 @@ async def _stopped(call: Call, run_id: str | None, name: str | None) -> Run | No
 async def _created(call: Call, fields: dict[str, object]) -> ManagedProcess | None:
     """The process the old stack has made, held against what the new one would have."""
     recorded = _recorded(call)
+    made = recorded.field("id")
     try:
-        managed = await call.services.processes.get(recorded.field("id"))
+        managed = await call.services.processes.get(made)
     except ProcessNotFoundError:
+        recorded.lost = bool(made)
         return None
     process = managed.process
     recorded.planned = fields

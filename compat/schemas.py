@@ -197,7 +197,7 @@ class ShadowFigures(Figures):
     compared: int
     mismatched: int
     dropped: int = Field(description="There was no room to try them")
-    skipped: int = Field(description="Too large to be compared")
+    skipped: int = Field(description="Too large to be compared, or what it did was removed before")
     parity: float | None = Field(description="Share of the compared that were the same")
 
 

@@ -57,6 +57,8 @@ class Judge:
     def _compare(
         self, request: Request, control: Answer, candidate: Answer, port: int
     ) -> list[Difference]:
+        if 0 in (control.status, candidate.status):
+            return _unanswered(control, candidate)
         row = self._row(request)
         mine, its = _masked(control, self._port), _masked(candidate, port)
         names = sorted(_names(mine) | _names(its))
@@ -97,6 +99,15 @@ def _masked(answer: Answer, port: int) -> Answer:
     ]
     body = shown.sub(rb"\g<1>5005", answer.body) if b"%d" % port in answer.body else answer.body
     return Answer(answer.status, headers, body)
+
+
+def _unanswered(control: Answer, candidate: Answer) -> list[Difference]:
+    """A side gave no answer: what stands for one has the reason as its body.
+
+    Silence on both sides shows nothing, so it is no parity either.
+    """
+    sides = (str(one.status or one.body.decode(errors="replace")) for one in (control, candidate))
+    return [Difference("answer", "missing", *sides)]
 
 
 def _planted(control: Answer, candidate: Answer) -> list[Difference]:

@@ -158,6 +158,19 @@ def test_switches_and_processes_are_rehearsed(old: httpx.Client, new: httpx.Clie
     assert new.get(f"{API}/mismatches").json() == []
 
 
+def test_what_was_removed_before_it_could_be_compared_blames_nobody(
+    old: httpx.Client, new: httpx.Client
+) -> None:
+    before = shadow(new, "POST /processes")
+    for _ in range(20):
+        made = old.post("/processes", json={"command": "true"}).json()["id"]
+        old.delete(f"/processes/{made}")
+    found = settled(new, "POST /processes")
+    assert found["skipped"] > before["skipped"]
+    assert found["mismatched"] == before["mismatched"]
+    assert new.get(f"{API}/mismatches").json() == []
+
+
 def test_a_field_that_differs_from_itself_blames_nobody(
     server: Server, old: httpx.Client, new: httpx.Client
 ) -> None:

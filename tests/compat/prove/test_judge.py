@@ -108,8 +108,11 @@ def test_the_length_of_a_head_counts_unless_it_differs_from_itself(
 
 
 def test_no_answer_is_not_the_same_as_an_answer() -> None:
-    verdict = judged(Request(b"GET", b"/"), Answer(200, JSON, b"{}"), Answer(0, (), b"closed"))
-    assert next(d.pointer for _, d in verdict.unexplained) == "status"
+    silent = Answer(0, (), b"closed")
+    for control in (Answer(200, JSON, b"{}"), silent):
+        [(_, found)] = judged(Request(b"GET", b"/"), control, silent).unexplained
+        assert found.pointer == "answer"
+        assert found.candidate == "closed"
 
 
 def test_what_is_meant_to_differ_is_counted_with_its_reason() -> None:
