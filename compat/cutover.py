@@ -80,9 +80,8 @@ class Cutover:
 
     async def load(self) -> None:
         """Make the tables, and read the stages that were set."""
-        async with self._database.write() as connection:
-            await connection.run_sync(bring_up_to_date)
-            self._adopt((await connection.execute(select(stages))).all())
+        await self._database.migrate(bring_up_to_date)
+        await self.refresh()
 
     def follow(self, listener: Callable[[], None]) -> None:
         """Call `listener` now, and whenever a route has moved."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import signal
 
+from tests.postgres import postgres, postgres_url
+
+__all__ = ["postgres", "postgres_url"]
+
 # A shell that starts a job in the background has it ignore SIGINT, and so would every child of
 # ours: those that are to be sent one must have the default.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import Select, make_url
+from sqlalchemy import Connection, Select, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -87,6 +87,13 @@ class Database:
             yield connection
         self.on_commit()
 
+    async def migrate(self, change: Callable[[Connection], None]) -> None:
+        """Run what changes the schema in a transaction; two servers do so one after the other."""
+        async with self._writing.begin() as connection:
+            if not self.is_sqlite:
+                await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+            await connection.run_sync(change)
+
     async def aclose(self) -> None:
         """Commit what is pending, then close every connection."""
         await self.grouped.aclose()
@@ -126,11 +133,7 @@ async def open_database(url: str) -> Database:
     try:
         if database.is_sqlite:
             probe(engine.url.database or ":memory:")
-        async with engine.execution_options(**{WRITING: True}).begin() as connection:
-            if not database.is_sqlite:
-                # Two servers starting together must not both migrate.
-                await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
-            await connection.run_sync(bring_up_to_date)
+        await database.migrate(bring_up_to_date)
     except (DBAPIError, sqlite3.Error, OSError) as error:
         await engine.dispose()
         raise StartupError(

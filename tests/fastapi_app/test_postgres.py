@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import URL, make_url
 from websockets.sync.client import connect
 
-from tests.fastapi_app.conftest import admin
+from tests.postgres import admin
 from tests.fastapi_app.routers.wire import (
     RUNS,
     created,

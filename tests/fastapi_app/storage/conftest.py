@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fastapi_app.storage.database import Database, open_database
-from tests.fastapi_app.conftest import admin
+from tests.postgres import admin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
