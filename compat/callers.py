@@ -6,10 +6,13 @@ A client is known by its key alone; what is shown of it holds no secret.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.types import Scope
 
@@ -22,6 +25,9 @@ IN_MEMORY = 5_000
 """Clients on a route that are told apart between two writes; more are counted together."""
 IN_DATABASE = 50_000
 """Rows that are kept, the latest; a million clients must not fill the disk."""
+TOGETHER = 500
+"""Rows of one statement."""
+LATEST = ("label", "address", "user_agent", "stage", "last_seen")
 OTHERS = Client(b"", "(others)", "", "")
 
 
@@ -85,8 +91,7 @@ class Callers:
         taken, self._seen = self._seen, {}
         try:
             async with self._database.write() as connection:
-                for (_, route), seen in taken.items():
-                    await _add(connection, route, seen)
+                await _add(connection, taken)
                 await self._prune(connection, len(taken))
         except BaseException:
             self._take_back(taken)
@@ -146,17 +151,27 @@ class Callers:
             await connection.execute(delete(callers).where(callers.c.last_seen < keep_from))
 
 
-async def _add(connection: AsyncConnection, route: str, seen: _Seen) -> None:
-    here = (callers.c.client == seen.client.id) & (callers.c.route == route)
-    values: dict[str, Any] = {
-        "label": seen.client.label,
-        "address": seen.client.address,
-        "user_agent": seen.client.user_agent,
-        "stage": str(seen.stage),
-        "last_seen": seen.last,
-    }
-    added = {"count": callers.c.count + seen.count}
-    done = await connection.execute(callers.update().where(here).values(values | added))
-    if not done.rowcount:
-        first = {"client": seen.client.id, "route": route, "first_seen": seen.first}
-        await connection.execute(callers.insert(), {**values, **first, "count": seen.count})
+async def _add(connection: AsyncConnection, taken: Mapping[tuple[bytes, str], _Seen]) -> None:
+    """Add to the rows, in the order of their keys: so two servers never wait for each other."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    insert = dialect.insert(callers)
+    values: dict[str, Any] = {name: insert.excluded[name] for name in LATEST}
+    values["count"] = callers.c.count + insert.excluded["count"]
+    upsert = insert.on_conflict_do_update(index_elements=["client", "route"], set_=values)
+    rows = [
+        {
+            "client": seen.client.id,
+            "route": route,
+            "label": seen.client.label,
+            "address": seen.client.address,
+            "user_agent": seen.client.user_agent,
+            "stage": str(seen.stage),
+            "first_seen": seen.first,
+            "last_seen": seen.last,
+            "count": seen.count,
+        }
+        for (_, route), seen in taken.items()
+    ]
+    rows.sort(key=itemgetter("client", "route"))
+    for start in range(0, len(rows), TOGETHER):
+        await connection.execute(upsert, rows[start : start + TOGETHER])

@@ -16,7 +16,6 @@ import pytest
 from sqlalchemy import URL, make_url
 from websockets.sync.client import connect
 
-from tests.postgres import admin
 from tests.fastapi_app.routers.wire import (
     RUNS,
     created,
@@ -28,6 +27,7 @@ from tests.fastapi_app.routers.wire import (
     start,
 )
 from tests.fastapi_app.starting import start_app, until
+from tests.postgres import admin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
