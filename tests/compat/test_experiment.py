@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 
 from tests.compat.test_rollout import start_faulty
 from tests.contract.seeds import plant
-from tests.servers import Server, start_dual
+from tests.servers import Server, start_dual, start_legacy
 
 API = "/api/v1/cutover"
 RUNS = 5000
@@ -261,3 +263,21 @@ def test_samples_hold_no_secrets(tmp_path: Path) -> None:
         found = client.get(f"{API}/mismatches").text
         assert '"pointer":"status"' in found
         assert "hunter2" not in found
+
+
+def test_a_control_that_fails_is_the_answer(tmp_path: Path) -> None:
+    with (
+        start_dual(tmp_path, **SETTLED) as broken,
+        start_legacy(tmp_path / "alone") as alone,
+        httpx.Client(base_url=broken.new, timeout=30) as new,
+    ):
+        for home in (broken.home, alone.home):
+            with closing(sqlite3.connect(home / "mcli.db", isolation_level=None)) as database:
+                database.execute("ALTER TABLE processes RENAME TO hidden")
+        answer, wanted = (httpx.get(f"{s.legacy}/processes") for s in (broken, alone))
+        assert answer.headers["X-Served-By"] == "legacy"
+        assert (answer.status_code, answer.content) == (wanted.status_code, wanted.content)
+        assert answer.status_code >= 500
+        settled(new, "GET /processes")
+        (found,) = new.get(f"{API}/stats", params={"route": "GET /processes"}).json()
+        assert (found["legacy"]["requests"], found["legacy"]["errors"]) == (1, 1)
