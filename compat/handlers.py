@@ -118,12 +118,8 @@ async def start_workflow(call: Call) -> Reply:
 async def stop_workflow(call: Call) -> Reply:
     """`POST /workflow/stop`."""
     body = await call.json_object()
-    run_id = inputs.word(body, "id")
-    name = None if run_id else inputs.word(body, "name")
-    wanted = run_id or name
-    if wanted is None:
-        raise RefusedError(400, "id or name required")
-    runs = call.services.runs
+    run_id, name = stop_target(body)
+    wanted, runs = run_id or name, call.services.runs
     try:
         if not inputs.is_storable(wanted):
             raise RunNotFoundError(wanted)
@@ -264,6 +260,19 @@ async def active_command(call: Call, key: str, value: str) -> Command:
 
 async def _create(call: Call, body: dict[str, Any]) -> Process:
     return await call.services.processes.create(**process_fields(body))
+
+
+def stop_target(body: dict[str, Any]) -> tuple[str, str]:
+    """The id or else the name of the workflow to stop; the other one is empty.
+
+    Raises:
+        RefusedError: there is neither.
+    """
+    run_id = inputs.word(body, "id") or ""
+    name = "" if run_id else inputs.word(body, "name") or ""
+    if not (run_id or name):
+        raise RefusedError(400, "id or name required")
+    return run_id, name
 
 
 def process_fields(body: dict[str, Any]) -> dict[str, Any]:

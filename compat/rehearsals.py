@@ -18,6 +18,7 @@ from compat.handlers import (
     managed_process,
     process_fields,
     reference_of,
+    stop_target,
 )
 from compat.legacy_json import Reply, dumps, error, reply
 from fastapi_app.errors import (
@@ -95,11 +96,7 @@ async def start_workflow(call: Call) -> Reply:
 async def stop_workflow(call: Call) -> Reply:
     """`POST /workflow/stop`."""
     body = await call.json_object()
-    run_id = inputs.word(body, "id")
-    name = None if run_id else inputs.word(body, "name")
-    wanted = run_id or name
-    if wanted is None:
-        raise RefusedError(400, "id or name required")
+    run_id, name = stop_target(body)
     recorded = _recorded(call)
     run = await _stopped(call, recorded.field("id") or run_id, name)
     if run is None:
@@ -214,12 +211,12 @@ async def _started(call: Call, run_id: str) -> Run | None:
     return run
 
 
-async def _stopped(call: Call, run_id: str | None, name: str | None) -> Run | None:
+async def _stopped(call: Call, run_id: str, name: str) -> Run | None:
     """The workflow that was stopped, or would be."""
     if run_id:
         run = await _run(call, run_id) if inputs.is_storable(run_id) else None
         return run if run is not None and run.kind is RunKind.WORKFLOW else None
-    if name is None or not inputs.is_storable(name):
+    if not inputs.is_storable(name):
         return None
     wanted = RunFilter(kinds=(RunKind.WORKFLOW,), name=name)
     page = await call.services.runs.page(wanted, limit=1)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import select
 
 from compat.cutover import Cutover, Move
+from compat.decisions import decided, ended, next_step
 from compat.errors import (
     InvalidPlanError,
     MovedMeanwhileError,
@@ -24,7 +25,7 @@ from compat.errors import (
     RolloutNotFoundError,
     RolloutStateError,
 )
-from compat.gates import Baseline, Evidence, Finding, Verdict, control_of, judge
+from compat.gates import Baseline, Evidence, Finding, control_of, judge
 from compat.measures import Measures, Totals
 from compat.plan import parse, rank
 from compat.progress import ACTIVE, Phase, Rollout, from_row, to_row
@@ -180,7 +181,7 @@ class Rollouts:
                 raise RolloutStateError(
                     f"The rollout is at step {rollout.step + 1} now, not at {step + 1}; look again."
                 )
-            return _next(rollout, reason or f"promoted by {by}")
+            return next_step(rollout, reason or f"promoted by {by}")
 
         changed = await self._change(rollout_id, by, promoted)
         self._begun.set()
@@ -190,7 +191,7 @@ class Rollouts:
         """Take every route back to where it was at the start."""
 
         def aborted(rollout: Rollout) -> Rollout:
-            return _ended(rollout, Phase.ABORTED, reason or f"aborted by {by}")
+            return ended(rollout, Phase.ABORTED, reason or f"aborted by {by}")
 
         return await self._change(rollout_id, by, aborted)
 
@@ -252,7 +253,7 @@ class Rollouts:
         totals, bases = await self._measures.totals(), await self._cutover.bases()
         findings, baselines = self._judged(rollout, totals, bases, clock.totals or bases)
         looked = replace(rollout, findings=findings, baselines=baselines)
-        changed = _decided(looked)
+        changed = decided(looked)
         by = f"rollout {rollout.plan.name}"
         await self._write(rollout, changed, by, totals)
         clock.totals, clock.held = totals, 0.0
@@ -318,64 +319,6 @@ class Rollouts:
 
 def _since(route: str, totals: Totals, before: Totals) -> Evidence:
     return Evidence({stack: totals[route, stack].minus(before[route, stack]) for stack in Stack})
-
-
-def _decided(rollout: Rollout) -> Rollout:
-    """What follows from what the gates say."""
-    plan, step = rollout.plan, rollout.plan.steps[rollout.step]
-    failed = [
-        _told(route, finding)
-        for route, findings in rollout.findings.items()
-        for finding in findings
-        if finding.verdict is Verdict.FAILED
-    ]
-    if failed:
-        rollout = replace(rollout, failures=rollout.failures + 1)
-        if rollout.failures >= plan.failures:
-            return _ended(rollout, Phase.ROLLED_BACK, "; ".join(failed))
-        return replace(rollout, phase=Phase.RUNNING, reason="; ".join(failed))
-    rollout = replace(rollout, failures=0)
-    if rollout.held < step.hold:
-        return replace(rollout, phase=Phase.RUNNING, reason="holding")
-    few = [
-        f"{finding.name} of {route} has {finding.samples} of {step.gate.samples} samples"
-        for route, findings in rollout.findings.items()
-        for finding in findings
-        if finding.verdict is Verdict.INCONCLUSIVE
-    ]
-    if few:
-        return replace(rollout, phase=Phase.INCONCLUSIVE, reason="; ".join(few))
-    if step.manual:
-        return replace(rollout, phase=Phase.WAITING, reason="every gate passed; promote it")
-    return _next(rollout, "every gate passed")
-
-
-def _told(route: str, finding: Finding) -> str:
-    side = "below" if finding.name == "parity" else "above"
-    value = 0.0 if finding.value is None else finding.value
-    return (
-        f"{finding.name} of {route} is {value:.4g}, {side} {finding.limit:g}"
-        f" ({finding.samples} samples)"
-    )
-
-
-def _next(rollout: Rollout, reason: str) -> Rollout:
-    if rollout.step + 1 < len(rollout.plan.steps):
-        step = rollout.step + 1
-        return replace(
-            rollout,
-            phase=Phase.RUNNING,
-            step=step,
-            held=0.0,
-            failures=0,
-            findings={},
-            reason=f"{reason}: step {step + 1}",
-        )
-    return _ended(rollout, Phase.COMPLETED, reason)
-
-
-def _ended(rollout: Rollout, phase: Phase, reason: str) -> Rollout:
-    return replace(rollout, phase=phase, ended_at=time.time(), reason=reason)
 
 
 def _moves(rollout: Rollout, by: str, reason: str) -> list[Move]:

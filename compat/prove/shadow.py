@@ -23,13 +23,18 @@ def is_shadow(server: Server) -> bool:
 
 
 def drain(server: Server) -> None:
-    """Wait until it has compared all it was asked, so that what it reads is still there."""
+    """Wait until it has compared all it was asked, so that what it reads is still there.
+
+    An answer is counted a moment after it has gone out: so the counts must have stood still.
+    """
     deadline = time.monotonic() + DRAINED_WITHIN
+    before = -1
     while time.monotonic() < deadline:
         rows = server.call("GET", STATS)
         tried = sum(row["shadow"][name] for row in rows for name in COUNTED)
-        if tried >= sum(row["legacy"]["requests"] for row in rows):
+        if tried == before and tried >= sum(row["legacy"]["requests"] for row in rows):
             return
+        before = tried
         time.sleep(LOOK)
 
 

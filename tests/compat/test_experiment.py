@@ -52,12 +52,16 @@ def shadow(new: httpx.Client, route: str) -> dict[str, Any]:
     return {**found["shadow"], "answered": found["legacy"]["requests"], "noise": found["noise"]}
 
 
-def settled(new: httpx.Client, route: str, within: float = 60) -> dict[str, Any]:
-    """The shadow of a route once every call is accounted for."""
+def settled(new: httpx.Client, route: str, calls: int, within: float = 60) -> dict[str, Any]:
+    """The shadow of a route once that many calls have been counted, and each is accounted for.
+
+    An answer is counted a moment after it has gone out.
+    """
     deadline = time.monotonic() + within
     while True:
         found = shadow(new, route)
-        if found["compared"] + found["dropped"] + found["skipped"] == found["answered"]:
+        tried = found["compared"] + found["dropped"] + found["skipped"]
+        if calls <= found["answered"] == tried:
             return found
         assert time.monotonic() < deadline, found
         threading.Event().wait(0.05)
@@ -77,7 +81,7 @@ def test_five_thousand_commands_in_the_shadow_run_five_thousand_times(
     with ThreadPoolExecutor(4) as pool:
         seen = set().union(*pool.map(call, [RUNS // 4] * 4))
     assert seen == {(200, "legacy", True)}
-    found = settled(new, "POST /execute")
+    found = settled(new, "POST /execute", RUNS)
     assert lines.read_text() == "x\n" * RUNS
     assert (found["compared"], found["mismatched"], found["dropped"]) == (RUNS, 0, 0)
 
@@ -132,14 +136,14 @@ def test_five_thousand_commands_in_the_shadow_run_five_thousand_times(
 def test_a_write_is_rehearsed_and_the_same(
     old: httpx.Client, new: httpx.Client, route: str, path: str, bodies: list[dict[str, Any]]
 ) -> None:
-    before = shadow(new, route)["mismatched"]
+    before = shadow(new, route)
     for body in bodies:
         old.post(path, json=body)
     old.post(path, content=b"{", headers={"Content-Type": "application/json"})
     old.post(path, content=b"x")
-    found = settled(new, route)
+    found = settled(new, route, before["answered"] + len(bodies) + 2)
     assert new.get(f"{API}/mismatches").json() == []
-    assert found["mismatched"] == before
+    assert found["mismatched"] == before["mismatched"]
 
 
 def test_switches_and_processes_are_rehearsed(old: httpx.Client, new: httpx.Client) -> None:
@@ -156,7 +160,7 @@ def test_switches_and_processes_are_rehearsed(old: httpx.Client, new: httpx.Clie
         for target in (made, "nonesuch"):
             old.request(method, path.replace("<id>", target))
     for method, path in calls:
-        assert settled(new, f"{method} {path}")["mismatched"] == 0, path
+        assert settled(new, f"{method} {path}", 2)["mismatched"] == 0, path
     assert new.get(f"{API}/mismatches").json() == []
 
 
@@ -167,7 +171,7 @@ def test_what_was_removed_before_it_could_be_compared_blames_nobody(
     for _ in range(20):
         made = old.post("/processes", json={"command": "true"}).json()["id"]
         old.delete(f"/processes/{made}")
-    found = settled(new, "POST /processes")
+    found = settled(new, "POST /processes", before["answered"] + 20)
     assert found["skipped"] > before["skipped"]
     assert found["mismatched"] == before["mismatched"]
     assert new.get(f"{API}/mismatches").json() == []
@@ -190,7 +194,7 @@ def test_a_field_that_differs_from_itself_blames_nobody(
     try:
         for _ in range(150):
             old.get("/status")
-        found = settled(new, "GET /status")
+        found = settled(new, "GET /status", 150)
     finally:
         over.set()
         for runner in runners:
@@ -200,10 +204,11 @@ def test_a_field_that_differs_from_itself_blames_nobody(
 
 
 def test_what_is_too_large_is_skipped_and_counted(old: httpx.Client, new: httpx.Client) -> None:
-    before = settled(new, "POST /execute")["skipped"]
+    before = shadow(new, "POST /execute")
     answer = old.post("/execute", json={"command": "head -c 600000 /dev/zero | tr '\\0' x"})
     assert len(answer.json()["output"]) == 600_000
-    assert settled(new, "POST /execute")["skipped"] == before + 1
+    after = settled(new, "POST /execute", before["answered"] + 1)
+    assert after["skipped"] == before["skipped"] + 1
 
 
 @pytest.mark.parametrize(
@@ -225,7 +230,7 @@ def test_a_real_fault_is_found_with_both_sides(
     ):
         for _ in range(30):
             assert old.get("/status").json()["running"] is True
-        found = settled(client, "GET /status")
+        found = settled(client, "GET /status", 30)
         assert found["mismatched"] == found["compared"] == 30
         mismatches = client.get(f"{API}/mismatches", params={"route": "GET /status"}).json()
         assert (pointer, kind, 30) in {(m["pointer"], m["kind"], m["count"]) for m in mismatches}
@@ -244,7 +249,7 @@ def test_a_full_queue_drops_and_counts(tmp_path: Path) -> None:
     ):
         for _ in range(40):
             assert old.get("/status").status_code == 200
-        found = settled(client, "GET /status")
+        found = settled(client, "GET /status", 40)
         assert found["dropped"] >= 30
         assert found["compared"] == found["mismatched"] == 40 - found["dropped"]
 
@@ -259,7 +264,7 @@ def test_samples_hold_no_secrets(tmp_path: Path) -> None:
         body = {"command": "true", "environment": {"DB": "hunter2"}}
         made = old.post("/processes", json=body).json()["id"]
         old.get(f"/processes/{made}", headers={"Authorization": "Bearer hunter2"})
-        settled(client, "GET /processes/<id>")
+        settled(client, "GET /processes/<id>", 1)
         found = client.get(f"{API}/mismatches").text
         assert '"pointer":"status"' in found
         assert "hunter2" not in found
@@ -278,6 +283,6 @@ def test_a_control_that_fails_is_the_answer(tmp_path: Path) -> None:
         assert answer.headers["X-Served-By"] == "legacy"
         assert (answer.status_code, answer.content) == (wanted.status_code, wanted.content)
         assert answer.status_code >= 500
-        settled(new, "GET /processes")
+        settled(new, "GET /processes", 1)
         (found,) = new.get(f"{API}/stats", params={"route": "GET /processes"}).json()
         assert (found["legacy"]["requests"], found["legacy"]["errors"]) == (1, 1)
