@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from fastapi_app.engine.process import Spawned
 from fastapi_app.models import Run
 from fastapi_app.storage.group_commit import Write
+
+if TYPE_CHECKING:
+    from fastapi_app.engine.stopping import StopOrder
 
 
 @dataclass(slots=True, eq=False)
@@ -30,6 +34,8 @@ class Active:
     added: Write | None = None
     """The row of a run that somebody waits for, on its way to the database."""
     stopping: bool = False
+    order: StopOrder | None = None
+    """How it is to be stopped, once it has been said."""
     signalled: signal.Signals | None = None
     kill_at: float = 0.0
     """Monotonic time at which what is left of a stopped group is killed."""

@@ -50,9 +50,13 @@ class Attempts:
         return self._spawner.spawn(active.run.id, launch)
 
     def stop(self, active: Active, order: StopOrder | None = None) -> None:
-        """Begin to stop it: softly, unless ordered otherwise."""
-        order = order or StopOrder.of(self.grace)
-        self._background.start(terminate(active, order, self._spawner))
+        """Begin to stop it: softly, unless ordered otherwise, now or before.
+
+        While it is being started there is nobody to signal: call this once it has been.
+        """
+        active.order = order or active.order or StopOrder.of(self.grace)
+        if active.run.pid is not None:
+            self._background.start(terminate(active, active.order, self._spawner))
 
     def trace(self, run: Run) -> Trace | None:
         """What the helper wrote down about this attempt."""

@@ -51,6 +51,8 @@ class Attended:
             active.spawned = await asyncio.shield(spawning)
             active.run = outcome.started(active.run, active.spawned)
             active.added = self._runs.add_running(active.run)
+            if active.stopping:  # asked to stop while the child was being started
+                self._attempts.stop(active)
             if on_start is not None:
                 # Whoever learns the id may look the run up at once.
                 self._runs.hasten(active.added)

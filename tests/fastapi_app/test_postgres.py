@@ -316,18 +316,23 @@ def _are_over(client: httpx.Client) -> bool:
     return (now.get("active_runs"), now.get("queued_runs")) == (0, 0)
 
 
-def test_a_database_that_only_reads(home: Path, postgres_url: str, outage: Outage) -> None:
+def test_a_database_that_only_reads(
+    home: Path, tmp_path: Path, postgres_url: str, outage: Outage
+) -> None:
+    gate = tmp_path / "gate"
     with serving(home, postgres_url) as (server, client):
-        run_id = start(client, "echo $$; sleep 0.3; exit 4", secrets={"TOKEN": "s3cret-value"})
+        run_id = start(client, GATED.format(gate=gate), secrets={"TOKEN": "s3cret-value"})
         printed(client, run_id)
+        until(lambda: show(client, run_id)["status"] == "running")
         outage.read_only("on")
         body = {"command": "true", "background": True, "secrets": {"TOKEN": "s3cret-value"}}
         answer = client.post(f"{RUNS}/execute", json=body)
         assert "read-only" in problem(answer, 503, "storage-unavailable")["detail"]
         assert show(client, run_id)["status"] == "running"
+        gate.touch()
         until(lambda: b"trying again" in b"".join(server.printed))
         outage.read_only("off")
-        assert finished(client, run_id)["returncode"] == 4
+        assert finished(client, run_id)["returncode"] == 6
         assert b"s3cret-value" not in b"".join(server.printed)
         silent(server)
 

@@ -16,7 +16,7 @@ POLITE = "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.05; done
 STUBBORN = "trap 'echo asked' TERM; echo ready; while :; do sleep 0.05; done"
 
 KILL = StopOrder.of(0.3, kill=True)
-INTERRUPT = StopOrder.of(0.3, interrupt=True)
+INTERRUPT = StopOrder.of(30, interrupt=True)
 
 
 async def running(bench: Bench, command: str) -> Run:
@@ -53,15 +53,35 @@ async def test_kill_does_not_ask(bench: Bench) -> None:
     assert bench.printed(run) == "ready\n"
 
 
+@pytest.mark.parametrize(
+    ("order", "used"), [(KILL, signal.SIGKILL), (INTERRUPT, signal.SIGINT), (None, signal.SIGTERM)]
+)
+async def test_an_order_holds_for_what_is_just_being_started(
+    bench: Bench, order: StopOrder | None, used: signal.Signals
+) -> None:
+    (helper,) = bench.spawner.pids
+    os.kill(helper, signal.SIGSTOP)
+    try:
+        run = await bench.engine.submit(background("exec sleep 60"))
+        stopping = asyncio.create_task(bench.engine.stop(run, order))
+        while not (await bench.stored(run)).stop_requested:
+            await asyncio.sleep(0.01)
+    finally:
+        os.kill(helper, signal.SIGCONT)
+    stopped, ended_by = await stopping
+    assert (stopped.status, stopped.returncode) == (RunStatus.CANCELLED, -used)
+    assert ended_by is used
+
+
 async def test_an_interrupt_comes_before_the_others_when_asked_for(bench: Bench) -> None:
     run = await running(bench, "trap 'exit 5' INT; echo ready; while :; do sleep 0.05; done")
     stopped, used = await bench.engine.stop(run, INTERRUPT)
     assert (used, stopped.returncode) == (signal.SIGINT, 5)
     run = await running(bench, "trap '' INT; echo ready; while :; do sleep 0.05; done")
-    stopped, used = await bench.engine.stop(run, INTERRUPT)
+    stopped, used = await bench.engine.stop(run, StopOrder.of(2, interrupt=True))
     assert (used, stopped.returncode) == (signal.SIGTERM, -15)
     run = await running(bench, "trap '' INT TERM; echo ready; while :; do sleep 0.05; done")
-    stopped, used = await bench.engine.stop(run, INTERRUPT)
+    stopped, used = await bench.engine.stop(run, StopOrder.of(0.1, interrupt=True))
     assert (used, stopped.returncode) == (signal.SIGKILL, -9)
 
 
