@@ -1,4 +1,4 @@
-"""HTTP/1.1 as old clients know it: uvicorn's protocol, with two habits of the servers before it."""
+"""HTTP/1.1 as old clients know it: uvicorn's protocol, with habits of the servers before it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, cast
-from urllib.parse import quote_from_bytes
+from urllib.parse import quote_from_bytes, urlsplit
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -20,6 +20,7 @@ _STAND_IN = b"UNLINK"
 """A method the parser knows, in the place of one that it may not."""
 _ODD = re.compile(rb"[\x00-\x08\x0e-\x1b\x7f-\xff]")
 _KEPT = bytes(byte for byte in range(128) if not _ODD.match(bytes((byte,)))).decode()
+_PATHS = (b"/", b"*")
 _INTERIM = b"HTTP/1.1 1"
 _SWITCHING = b"HTTP/1.1 101"
 
@@ -30,14 +31,17 @@ class TolerantHttp(HttpToolsProtocol):
     The parser knows only ASCII in the request line (RFC 9112, section 3.2), but `curl` sends what a
     person typed, and the old server never minded: raw bytes are percent-encoded, which is what the
     client should have done. `curl -X post` is a `POST`, and a method that nobody knows is for the
-    application to refuse. Names of headers are the same in any case (RFC 9110, section 5.1), but
-    scripts that grep for `Content-Type:` know only one spelling.
+    application to refuse. Of a target that is a whole URL the path is asked for, at the host that
+    it names whatever the header says (RFC 9112, section 3.2.2). Names of headers are the same in
+    any case (RFC 9110, section 5.1), but scripts that grep for `Content-Type:` know only one
+    spelling.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Put the speller between uvicorn and the socket."""
         self._speller = _Speller(transport)
         self._method: bytes | None = None
+        self._authority = b""
         self._between = True
         super().connection_made(cast("asyncio.Transport", self._speller))
 
@@ -51,6 +55,9 @@ class TolerantHttp(HttpToolsProtocol):
             method, space, target = line.partition(b" ")
             if _ODD.search(target):
                 target = quote_from_bytes(target, safe=_KEPT).encode()
+                data = method + space + target + end + rest
+            if space and target[:1] not in _PATHS:
+                self._authority, target = _origin_form(target)
                 data = method + space + target + end + rest
             if method not in _METHODS and space and _TOKEN.fullmatch(method):
                 self._method = method.upper()
@@ -68,8 +75,12 @@ class TolerantHttp(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_headers_complete(self) -> None:
-        """Give the application the method that was asked for."""
+        """Give the application the method and the host that were asked for."""
         super().on_headers_complete()
+        if self._authority:
+            others = [pair for pair in self.scope["headers"] if pair[0] != b"host"]
+            self.scope["headers"] = [(b"host", self._authority), *others]
+            self._authority = b""
         if self._method is not None:
             self.scope["method"] = self._method.decode("ascii")
             self._method = None
@@ -82,6 +93,19 @@ class TolerantHttp(HttpToolsProtocol):
         """What is written next is the head of another answer."""
         self._speller.at_head = True
         super().on_response_complete()
+
+
+def _origin_form(target: bytes) -> tuple[bytes, bytes]:
+    """The host that a target names, if any, and the target without it; " HTTP/1.1" stays behind."""
+    url, space, version = target.rpartition(b" ")
+    try:
+        scheme, authority, path, query, _ = urlsplit(url)
+    except ValueError:
+        return b"", target
+    if not path or b" " in url:
+        return b"", target
+    path = b"/" + path.removeprefix(b"/") + (b"?" + query if query else b"")
+    return authority if scheme else b"", path + space + version
 
 
 class _Turns:

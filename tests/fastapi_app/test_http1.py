@@ -16,11 +16,14 @@ CLOSE = b"Host: test\r\nConnection: close\r\n\r\n"
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Tells the request line; answers `/early` before it has read the body."""
+    """Tells the request line, and the host at `/host?…`; answers `/early` before the body is in."""
     if scope["path"] != "/early":
         while (await receive()).get("more_body"):
             pass
     told = json.dumps([scope["method"], scope["path"]]).encode()
+    if scope["path"] == "/host":
+        hosts = [value.decode() for name, value in scope["headers"] if name == b"host"]
+        told = json.dumps([*hosts, scope["query_string"].decode()]).encode()
     headers = [(b"content-length", str(len(told)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": told})
@@ -52,6 +55,31 @@ def test_methods_and_bytes_that_the_parser_does_not_know_reach_the_application(
 ) -> None:
     answer = exchange(address, line + b"\r\n" + CLOSE)
     assert answer.endswith(json.dumps([method, path]).encode())
+
+
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [
+        ("/host?a=b", "test"),
+        ("http://other:81/host?a=b", "other:81"),
+        ("https://u:p@other/host?a=b#c", "u:p@other"),
+        ("http:///host?a=b", "test"),
+        ("host?a=b", "test"),
+    ],
+)
+def test_a_target_that_is_a_whole_url_names_the_host(
+    address: Address, target: str, host: str
+) -> None:
+    again = b"GET /host?a=b HTTP/1.1\r\n" + CLOSE
+    wire = f"GET {target} HTTP/1.1\r\nHost: test\r\n\r\n".encode() + again
+    answer = exchange(address, wire)
+    assert json.dumps([host, "a=b"]).encode() in answer
+    assert answer.endswith(json.dumps(["test", "a=b"]).encode())
+
+
+@pytest.mark.parametrize("line", [b"GET http://[/ HTTP/1.1", b"GET http://a b/ HTTP/1.1"])
+def test_what_is_no_url_is_refused(address: Address, line: bytes) -> None:
+    assert exchange(address, line + b"\r\n" + CLOSE).startswith(b"HTTP/1.1 400 ")
 
 
 @pytest.mark.parametrize("line", [b"G(T /a HTTP/1.1", b"GET /a b HTTP/1.1", b"\xff / HTTP/1.1"])
