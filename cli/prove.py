@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -67,6 +68,8 @@ def prove(
     all of them, valid ones and hostile ones, and shows each difference with the smallest request
     that has it. The exit code is 1 when there is one without an explanation.
     """
+    # Its servers are to end with it, not to be left behind.
+    signal.signal(signal.SIGTERM, _leave)
     # By name: this takes a while to import, and may have been deleted.
     engine, servers = map(importlib.import_module, ("compat.prove.run", "compat.prove.servers"))
     refused = importlib.import_module("fastapi_app.errors").AppError
@@ -86,6 +89,10 @@ def prove(
             raise click.ClickException(str(failure)) from failure
     print_report(target, report.as_json())
     raise click.exceptions.Exit(0 if report.proven else 1)
+
+
+def _leave(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def print_report(target: Target, report: Json) -> None:

@@ -93,13 +93,16 @@ def started(
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="prove-")))
-        starting = [_Starting("old daemon", [*control, "--port", "0"], folder / "old", {})]
+        starting: list[_Starting] = []
+
+        def start(name: str, argv: list[str], home: str, settings: dict[str, str]) -> None:
+            starting.append(_Starting(name, argv, folder / home, settings))
+            stack.callback(starting[-1].stop)
+
+        start("old daemon", [*control, "--port", "0"], "old", {})
         for under in stages:
             argv = [*shim, "--port", "0", "--legacy-port", "0"]
-            home = folder / str(under).replace(" ", "-")
-            starting.append(_Starting(str(under), argv, home, _settings(under)))
-        for one in starting:
-            stack.callback(one.stop)
+            start(str(under), argv, str(under).replace(" ", "-"), _settings(under))
         servers = [one.server() for one in starting]
         for under, server in zip(stages, servers[1:], strict=True):
             if under.percent is not None:

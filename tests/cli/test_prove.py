@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from typing import TYPE_CHECKING
+
+import psutil
 
 from cli.prove import print_report
 from cli.verb import Target
@@ -46,6 +50,21 @@ def test_what_cannot_be_played_is_told(mclictl: Mclictl, tmp_path: Path) -> None
     corpus.write_text("{\n")
     assert "broken.jsonl" in mclictl("prove", "--corpus", str(corpus), exits=1).stderr
     assert "sideways" in mclictl("prove", "--stage", "sideways", exits=2).stderr
+
+
+def test_its_servers_end_with_it(mclictl: Mclictl) -> None:
+    args = ("--route", ROUTE, "--requests", "1000000", "--stage", "new")
+    proving = mclictl.spawn("prove", *args)
+    own = psutil.Process(proving.pid)
+    deadline = time.monotonic() + 60
+    while not own.net_connections():
+        assert time.monotonic() < deadline, "it does not play"
+    servers = own.children()
+    assert len(servers) == 2
+    proving.terminate()
+    proving.communicate(timeout=60)
+    assert proving.returncode == 128 + signal.SIGTERM
+    assert [server for server in servers if server.is_running()] == []
 
 
 def test_a_difference_is_shown_as_text(capsys: pytest.CaptureFixture[str]) -> None:
