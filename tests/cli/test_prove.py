@@ -57,12 +57,14 @@ def test_its_servers_end_with_it(mclictl: Mclictl) -> None:
     proving = mclictl.spawn("prove", *args)
     own = psutil.Process(proving.pid)
     deadline = time.monotonic() + 60
-    while not own.net_connections():
-        assert time.monotonic() < deadline, "it does not play"
-    servers = own.children()
-    assert len(servers) == 2
-    proving.terminate()
-    proving.communicate(timeout=60)
+    try:
+        while not own.net_connections():
+            assert time.monotonic() < deadline, "it does not play"
+        servers = own.children()
+        assert len(servers) == 2
+    finally:
+        proving.terminate()
+        proving.communicate(timeout=60)
     assert proving.returncode == 128 + signal.SIGTERM
     assert [server for server in servers if server.is_running()] == []
 
