@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
+import resource
 import subprocess
 import sys
 import tempfile
 import traceback
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from loadtests import scenarios, seed
+from loadtests import readme, seed, staging
+from loadtests.about import about
+from loadtests.baseline import STORED, Baseline, BaselineError, load, save
 from loadtests.contestants import (
     BASELINE,
     CONTESTANTS,
@@ -29,35 +29,47 @@ from loadtests.contestants import (
     absent,
     load_argv,
 )
-from loadtests.homes import new_home, place
-from loadtests.report import (
-    Chapter,
-    Line,
-    Sample,
-    document,
-    figures_table,
-    markdown,
-    summarize,
-)
-from loadtests.scenarios import SCENARIOS, Scale, Scenario
-from loadtests.servers import ROOT, Server
+from loadtests.homes import new_home
+from loadtests.markdown import figures_table, markdown
+from loadtests.page import page
+from loadtests.report import Chapter, Line, Report, Sample, document, summarize
+from loadtests.scenarios import SCENARIOS
+from loadtests.servers import ROOT, Server, StartError
+from loadtests.staging import Scale, Scenario
 
 OUTPUT = ROOT / "build" / "bench"
 PATIENCE = 30.0  # seconds beyond its duration that the load generator may take
 
 
+MOST_FILES = 8192
+"""Open files of each process, where the system allows it: 1,000 users need more than 1,024."""
+
+
 @dataclass(frozen=True)
 class Effort:
-    """How often and how long each row is measured. Times are seconds."""
+    """How often and how long each row is measured. Times are seconds.
+
+    With `fresh`, a server that a row has written to is not measured again. `without` are
+    contestants that would take too long.
+    """
 
     repetitions: int
     seconds: float
     warmup: float
     scale: Scale
+    fresh: bool = True
+    without: Collection[str] = ()
 
 
-FULL = Effort(repetitions=5, seconds=4.0, warmup=1.0, scale=scenarios.FULL)
-QUICK = Effort(repetitions=2, seconds=0.7, warmup=0.2, scale=scenarios.QUICK)
+FULL = Effort(repetitions=5, seconds=4.0, warmup=1.0, scale=staging.FULL)
+QUICK = Effort(
+    repetitions=2,
+    seconds=0.4,
+    warmup=0.1,
+    scale=staging.QUICK,
+    fresh=False,
+    without=("resident",),
+)
 
 
 class BenchError(RuntimeError):
@@ -68,7 +80,7 @@ class Series:
     """A contestant through the rows of one repetition, on as few servers as that allows."""
 
     def __init__(self, contestant: Contestant | Program) -> None:
-        self._contestant = contestant
+        self.contestant = contestant
         self._stack = ExitStack()
         self._home = Path()
         self._server: Server | None = None
@@ -81,18 +93,22 @@ class Series:
 
     def measure(self, row: Row, effort: Effort) -> Sample:
         """Load one row; what it writes to is thrown away."""
-        if isinstance(self._contestant, Program):
+        if isinstance(self.contestant, Program):
             with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-                binary = self._contestant.build(Path(folder))
-                return _figures([str(binary), "-c", str(row.connections)], effort)
-        url = self._serve(self._contestant).urls[self._contestant.listens_as]
-        if row.stored is not None:
-            seed.plant(self._home, *row.stored)
-        sample = _figures(load_argv(row, self._contestant, url), effort)
-        if row.writes:
-            self._stack.close()
-            self._server = None
+                binary = self.contestant.build(Path(folder))
+                return _figures([str(binary), "-c", str(row.connections)], row, effort)
+        url = self._serve(self.contestant).urls[self.contestant.listens_as]
+        if row.needs is not None:
+            seed.NEEDS[row.needs](self._home)
+        sample = _figures(load_argv(row, self.contestant, url), row, effort)
+        if row.writes and effort.fresh:
+            self.leave()
         return sample
+
+    def leave(self) -> None:
+        """End the server; the next row has another one."""
+        self._stack.close()
+        self._server = None
 
     def _serve(self, contestant: Contestant) -> Server:
         if self._server is None:
@@ -103,30 +119,45 @@ class Series:
 
 def rounds(
     effort: Effort, rows: Sequence[Row], contestants: Sequence[Contestant | Program]
-) -> Iterator[tuple[Row, Contestant | Program, Sample]]:
-    """Measure everything, contestants in turn; each repetition begins with another one."""
+) -> Iterator[tuple[Row, Contestant | Program, Sample | str]]:
+    """Measure everything, contestants in turn; each repetition begins with another one.
+
+    Text instead of a sample says why there is none.
+    """
     for repetition in range(effort.repetitions):
         start = repetition % len(contestants)
         for contestant in [*contestants[start:], *contestants[:start]]:
             with Series(contestant) as series:
                 for row in rows:
                     if row.key in contestant.rows:
-                        yield row, contestant, series.measure(row, effort)
+                        try:
+                            sample: Sample | str = series.measure(row, effort)
+                        except (BenchError, StartError, subprocess.CalledProcessError) as error:
+                            series.leave()
+                            sample = f"{row.title}, {contestant.title}: {error}"
+                        yield row, contestant, sample
 
 
 def bench(
     effort: Effort, rows: Sequence[Row], contestants: Sequence[Contestant | Program]
-) -> list[Line]:
-    """Run it all and sum it up, telling on standard error how far it is."""
+) -> tuple[list[Line], list[str]]:
+    """Run it all and sum it up, telling on standard error how far it is; also what failed."""
     samples: defaultdict[tuple[str, str], list[Sample]] = defaultdict(list)
+    failures: dict[tuple[str, str], str] = {}
     total = effort.repetitions * sum(row.key in c.rows for row in rows for c in contestants)
     for done, (row, contestant, sample) in enumerate(rounds(effort, rows, contestants), 1):
+        if isinstance(sample, str):
+            failures[row.key, contestant.key] = sample
+            _say(f"[{done}/{total}] {sample}")
+            continue
         samples[row.key, contestant.key].append(sample)
         rate = sample["throughput"]
         _say(f"[{done}/{total}] {row.title}  {contestant.title}: {rate:.0f}/s")
     # Repetitions begin with different contestants; the report has them in the declared order.
     keys = [(row.key, c.key) for row in rows for c in contestants]
-    return summarize({key: samples[key] for key in keys if key in samples})
+    # Without one of its repetitions a contestant has no neighbours in time.
+    whole = {key: samples[key] for key in keys if key in samples and key not in failures}
+    return summarize(whole), [*failures.values()]
 
 
 def play(scenario: Scenario, scale: Scale) -> Chapter:
@@ -138,8 +169,7 @@ def play(scenario: Scenario, scale: Scale) -> Chapter:
     except Exception:  # whatever it was, the other scenarios are worth as much as before
         trace = traceback.format_exc()
         _say(trace)
-        failure = f"Failed:\n\n```\n{trace}```"
-        return Chapter(scenario.key, scenario.title, explained, [], failure)
+        return Chapter(scenario.key, scenario.title, explained, [], trace)
     _say(figures_table(figures))
     return Chapter(scenario.key, scenario.title, explained, figures)
 
@@ -147,34 +177,71 @@ def play(scenario: Scenario, scale: Scale) -> Chapter:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write and print the report; 1 when any answer was wrong or missing.
 
-    A target that is missed is no error: the machine may be the one to blame.
+    A target that is missed, or a ratio that fell behind the baseline, is no error: the machine may
+    be the one to blame.
     """
-    options = _parser().parse_args(arguments)
+    line = parser()
+    options = line.parse_args(arguments)
+    try:
+        baseline = load(options.baseline) if options.baseline.exists() else None
+    except BaselineError as error:
+        line.error(str(error))
+    _raise_limit()
+    report = replace(measure(options), baseline=baseline)
+    text = markdown(report)
+    found = document(report)
+    options.output.mkdir(parents=True, exist_ok=True)
+    content = json.dumps(found, indent=2) + "\n"
+    for name, written in (("json", content), ("md", text), ("html", page(report))):
+        (options.output / f"report.{name}").write_text(written, encoding="utf-8")
+    print(text)
+    _say(f"written to {options.output}/report.html, report.md and report.json")
+    if options.save_baseline:
+        save(options.baseline, Baseline(report.ratios, report.about))
+    if options.readme:
+        readme.publish(found)
+    return 1 if report.wrong else 0
+
+
+def measure(options: argparse.Namespace) -> Report:
+    """Go through the rows and scenarios that were asked for, or all of them."""
     effort = QUICK if options.quick else FULL
     if options.repetitions:
         effort = replace(effort, repetitions=options.repetitions)
     everything = not (options.row or options.scenario)
     rows = [row for key, row in ROWS.items() if everything or key in options.row]
     played = [scene for key, scene in SCENARIOS.items() if everything or key in options.scenario]
-    wanted = {BASELINE, *(options.contestant or CONTESTANTS)}
+    wanted = {BASELINE, *(options.contestant or CONTESTANTS.keys() - effort.without)}
     asked = [c for c in CONTESTANTS.values() if c.key in wanted]
-    contestants = [c for c in asked if absent(c) is None]
-    about = _about(effort, [reason for c in asked if (reason := absent(c))], quick=options.quick)
-    lines = bench(effort, rows, contestants)
+    missing = [reason for c in asked if (reason := absent(c))]
+    if everything and options.quick:
+        left_out = [CONTESTANTS[key].title for key in effort.without]
+        left_out += [scene.title for scene in played if not scene.brief]
+        missing.append("Not in a short run: " + "; ".join(left_out))
+        played = [scene for scene in played if scene.brief]
+    said = about() | {
+        "quick": options.quick,
+        "absent": missing,
+        "fresh": effort.fresh,
+        "repetitions": effort.repetitions,
+        "seconds": effort.seconds,
+        "warmup": effort.warmup,
+    }
+    lines, failures = bench(effort, rows, [c for c in asked if absent(c) is None])
     chapters = [play(scenario, effort.scale) for scenario in played]
-    text = markdown(about, lines, chapters)
-    options.output.mkdir(parents=True, exist_ok=True)
-    content = json.dumps(document(about, lines, chapters), indent=2)
-    (options.output / "report.json").write_text(content + "\n", encoding="utf-8")
-    (options.output / "report.md").write_text(text, encoding="utf-8")
-    print(text)
-    _say(f"written to {options.output}/report.md and report.json")
-    wrong = any(line.errors for line in lines) or any(chapter.wrong for chapter in chapters)
-    return 1 if wrong else 0
+    return Report(said, lines, chapters, failures)
 
 
-def _figures(argv: Sequence[str], effort: Effort) -> Sample:
+def _raise_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+
+
+def _figures(argv: Sequence[str], row: Row, effort: Effort) -> Sample:
     times = ["-d", f"{effort.seconds:g}", "--warmup", f"{effort.warmup:g}"]
+    if row.count is not None:
+        times = []
     try:
         done = subprocess.run(
             [*argv, *times],
@@ -192,25 +259,11 @@ def _figures(argv: Sequence[str], effort: Effort) -> Sample:
     return sample
 
 
-def _about(effort: Effort, missing: Sequence[str], *, quick: bool) -> Mapping[str, Any]:
-    return {
-        "quick": quick,
-        "absent": missing,
-        "begun": datetime.now(UTC).isoformat(timespec="seconds"),
-        "repetitions": effort.repetitions,
-        "seconds": effort.seconds,
-        "warmup": effort.warmup,
-        "python": platform.python_version(),
-        "processors": os.cpu_count(),
-        "load_average": os.getloadavg()[0],
-        "homes": str(place()),
-    }
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="loadtests.bench", description=__doc__)
-    add = parser.add_argument
-    add("--quick", action="store_true", help="a short run, under three minutes")
+def parser() -> argparse.ArgumentParser:
+    """Build the reader of the command line."""
+    made = argparse.ArgumentParser(prog="loadtests.bench", description=__doc__)
+    add = made.add_argument
+    add("--quick", action="store_true", help="a short run, under two minutes")
     add("--repetitions", type=int, help="how often each row is measured")
     only = "only this one (and each --row and --scenario given); may be repeated"
     add("--row", action="append", default=[], choices=ROWS, help=only)
@@ -221,8 +274,11 @@ def _parser() -> argparse.ArgumentParser:
         choices=CONTESTANTS,
         help="only this one and the old daemon; may be repeated",
     )
+    add("--baseline", type=Path, default=STORED, help="ratios to hold these against")
+    add("--save-baseline", action="store_true", help="let these be the baseline from now on")
+    add("--readme", action="store_true", help="write the table of README.md anew")
     add("--output", type=Path, default=OUTPUT, help="folder of the report")
-    return parser
+    return made
 
 
 def _say(line: str) -> None:

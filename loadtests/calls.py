@@ -25,7 +25,8 @@ SHOWN = 200  # characters of a wrong answer that a failure quotes
 class Call:
     """A request; a right answer has `status` and is a JSON object with at least the `shows` fields.
 
-    `lists` is (key of a list in the answer, name of a stored command it must hold).
+    `lists` is (key of a list in the answer, name of a stored command it must hold); `text` is
+    somewhere in it.
     """
 
     method: str
@@ -34,6 +35,7 @@ class Call:
     status: int = 200
     shows: Mapping[str, object] = field(default_factory=dict)
     lists: tuple[str, str] | None = None
+    text: str | None = None
 
     def wrong(self, status: int, content: bytes) -> str | None:
         """What is wrong with an answer; None when it is right."""
@@ -46,20 +48,27 @@ class Call:
             return f"not JSON: {quoted}"
         if not isinstance(answer, dict):
             return f"not a JSON object: {quoted}"
+        problem = self._wrong_field(answer)
+        if problem is None and self.text is not None and self.text.encode() not in content:
+            problem = f"{self.text!r} is missing"
+        return None if problem is None else f"{problem}: {quoted}"
+
+    def _wrong_field(self, answer: dict[str, Any]) -> str | None:
         for name, value in self.shows.items():
             if name not in answer or answer[name] != value:
-                return f"{name} is not {value!r}: {quoted}"
+                return f"{name} is not {value!r}"
         if self.lists and not _lists(answer, *self.lists):
-            return f"{self.lists[1]!r} is not listed: {quoted}"
+            return f"{self.lists[1]!r} is not listed"
         return None
 
     @property
     def fragments(self) -> list[str]:
         """Pieces of text that each right answer contains: both stacks write compact JSON."""
-        return [
-            json.dumps({name: value}, separators=(",", ":"))[1:-1]
-            for name, value in self.shows.items()
-        ]
+        shown = [*self.shows.items()]
+        if self.lists:
+            shown.append(("name", self.lists[1]))
+        found = [json.dumps({name: value}, separators=(",", ":"))[1:-1] for name, value in shown]
+        return found if self.text is None else [*found, self.text]
 
 
 def _lists(answer: dict[str, Any], key: str, name: str) -> bool:
@@ -82,6 +91,9 @@ class Dialect(ABC):
 
     @abstractmethod
     def list_commands(self, name: str) -> Call: ...
+
+    @abstractmethod
+    def every_command(self, name: str) -> Call: ...
 
     @abstractmethod
     def start(self, name: str) -> Call: ...
@@ -107,6 +119,9 @@ class OldContract(Dialect):
 
     def list_commands(self, name: str) -> Call:
         return Call("GET", "/commands", lists=("commands", name))
+
+    def every_command(self, name: str) -> Call:
+        return self.list_commands(name)
 
     def start(self, name: str) -> Call:
         shows = {"name": name, "status": "running"}
@@ -135,6 +150,9 @@ class NewApi(Dialect):
 
     def list_commands(self, name: str) -> Call:
         return Call("GET", "/api/v1/commands/list", lists=("items", name))
+
+    def every_command(self, name: str) -> Call:
+        return Call("GET", "/api/v1/commands/list?limit=1000", lists=("items", name))
 
     def start(self, name: str) -> Call:
         shows = {"name": name, "status": "queued"}

@@ -11,8 +11,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtests import seed
 from loadtests.calls import NEW_API, OLD_CONTRACT, Call, Dialect
-from loadtests.servers import GUNICORN, LIMIT, OLD_DAEMON, RESIDENT, ROOT, Launch, dual
+from loadtests.servers import BY_HAND, GUNICORN, LIMIT, OLD_DAEMON, RESIDENT, ROOT, Launch, dual
+
+BOTH = ("status", "execute")
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Contestant:
     listens_as: str
     by_hand_url: str
     dialect: Dialect
-    rows: Collection[str] = ("status", "execute")
+    rows: Collection[str] = BOTH
 
 
 @dataclass(frozen=True)
@@ -47,18 +50,29 @@ class Program:
 
 @dataclass(frozen=True)
 class Row:
-    """An operation under a number of connections.
+    """An operation under a number of connections; `explained` says what a server does for it.
 
-    A server that a row `writes` to is not measured again. `stored` is (name, code) of a command
-    that the row needs.
+    It lasts a while, or `count` requests; after `patience` seconds an answer is given up. `needs`
+    names what `loadtests.seed` must have put there. A server that a row `writes` to is not
+    measured again. Errors of those that it `excuses` are shown, but are no mistake.
     """
 
     key: str
     title: str
+    explained: str
     call: Callable[[Dialect], Call]
     connections: int = 10
+    count: int | None = None
+    patience: float | None = None
     writes: bool = False
-    stored: tuple[str, str] | None = None
+    needs: str | None = None
+    excuses: Collection[str] = ()
+
+    @property
+    def load(self) -> str:
+        """How much of it at once."""
+        connections = f"{self.connections:,} connection{'s' * (self.connections > 1)}"
+        return connections if self.count is None else f"{connections}, {self.count:,} requests"
 
 
 @dataclass(frozen=True)
@@ -78,20 +92,28 @@ class Target:
 OLD = "http://127.0.0.1:5005"
 NEW = "http://127.0.0.1:8000"
 BASELINE = "old"
-STARTED = "loadtest-true"
-EVERY = ("status", "execute", "start")
+OURS = ("mount", "shadow", "shim", "resident", "api")
+"""Those whose ratios to the old daemon must not get worse."""
+MANY = 1000
+ALIKE = ("status", "ab", "users", "commands", "logs", "execute", "execute-1", "start", "start-1")
 CONTESTANTS: Mapping[str, Contestant | Program] = {
     contestant.key: contestant
     for contestant in (
         Contestant(
-            BASELINE, "old daemon (werkzeug)", OLD_DAEMON, "legacy daemon", OLD, OLD_CONTRACT, EVERY
+            BASELINE, "old daemon (werkzeug)", OLD_DAEMON, "legacy daemon", OLD, OLD_CONTRACT, ALIKE
         ),
         Contestant(
-            "gunicorn", "old daemon (gunicorn)", GUNICORN, "legacy daemon", OLD, OLD_CONTRACT, EVERY
+            "gunicorn",
+            "old daemon (gunicorn)",
+            GUNICORN,
+            "legacy daemon",
+            OLD,
+            OLD_CONTRACT,
+            ("status", "users", "commands", "logs", "execute", "start"),
         ),
         Contestant("mount", "shim, stage legacy", dual("legacy"), "legacy API", OLD, OLD_CONTRACT),
         Contestant("shadow", "shim, stage shadow", dual("shadow"), "legacy API", OLD, OLD_CONTRACT),
-        Contestant("shim", "shim, stage new", dual("new"), "legacy API", OLD, OLD_CONTRACT, EVERY),
+        Contestant("shim", "shim, stage new", dual("new"), "legacy API", OLD, OLD_CONTRACT, ALIKE),
         Contestant(
             "resident",
             "shim, stage new, 500 MB",
@@ -101,27 +123,111 @@ CONTESTANTS: Mapping[str, Contestant | Program] = {
             OLD_CONTRACT,
             ("execute",),
         ),
-        Contestant("api", "/api/v1", dual("new"), "new API", NEW, NEW_API, EVERY),
+        Contestant(
+            "api",
+            "/api/v1",
+            dual("new"),
+            "new API",
+            NEW,
+            NEW_API,
+            tuple(row for row in ALIKE if row != "logs"),
+        ),
         Contestant("limit", "limit: bare ASGI app", LIMIT, "limit", NEW, OLD_CONTRACT),
-        Program("spawn", "limit: posix_spawn in C", "loadtests/posix_spawn.c", ("execute",)),
+        Program(
+            "spawn",
+            "limit: posix_spawn in C",
+            "loadtests/posix_spawn.c",
+            ("execute", "execute-1"),
+        ),
     )
 }
+STATUS = (
+    "Reads from the database whether the daemon runs, what runs on it and how much ever ran, and "
+    "answers in JSON."
+)
+QUEUE = (
+    " All users come at once, send the next request on an answer, and give up after 5 s. The old "
+    "daemon closes each connection after its answer and lets 128 wait (werkzeug's own number); "
+    "whom the kernel turns away comes back 1, 3, 7 s later, so this row shows that queue more than "
+    "any code. Both ends need `ulimit -n 4096`."
+)
+EXECUTE = (
+    "Commits a run to the database, starts `sh -c true`, waits for its end, commits that, and "
+    "answers with output and exit code. The limit in C only spawns and waits."
+)
+START = (
+    "Looks a stored command up, commits a run of it, and answers; the run (a shell script that is "
+    "`true`) goes on in the background, on the same processors."
+)
+# Reads first: where a server is kept from row to row, they find it empty.
 ROWS: Mapping[str, Row] = {
     row.key: row
     for row in (
-        Row("status", "GET /status", lambda dialect: dialect.status()),
+        Row("status", "GET /status", STATUS, lambda dialect: dialect.status()),
+        Row(
+            "ab",
+            "GET /status, as `ab` does",
+            STATUS + " So many requests without a warm-up, as `ab -n 1000 -c 10` sends them.",
+            lambda dialect: dialect.status(),
+            count=1000,
+        ),
+        Row(
+            "users",
+            "GET /status, 1,000 users",
+            STATUS + QUEUE,
+            lambda dialect: dialect.status(),
+            connections=MANY,
+            count=3 * MANY,
+            patience=5.0,
+            excuses=(BASELINE, "gunicorn"),
+        ),
+        Row(
+            "commands",
+            "GET /commands, 200 stored",
+            "Reads 200 stored commands from the database, all in one answer of some 60 kB.",
+            lambda dialect: dialect.every_command(seed.LAST_COMMAND),
+            needs="commands",
+        ),
+        Row(
+            "logs",
+            "GET /processes/<id>/logs",
+            "Looks a process up and reads the last 100 lines of its two log files of 500 kB. "
+            "/api/v1 streams a log from its beginning instead, which is other work, and so has no "
+            "line here.",
+            lambda _: Call("GET", f"/processes/{seed.PROCESS}/logs", text=seed.LAST_LINE),
+            needs="logs",
+        ),
+        Row(
+            "execute-1",
+            'POST /execute {"command":"true"}, one at a time',
+            EXECUTE,
+            lambda dialect: dialect.execute("true", ""),
+            connections=1,
+            writes=True,
+        ),
         Row(
             "execute",
             'POST /execute {"command":"true"}',
+            EXECUTE,
             lambda dialect: dialect.execute("true", ""),
             writes=True,
         ),
         Row(
+            "start-1",
+            "POST /workflow/start, one at a time",
+            START,
+            lambda dialect: dialect.start(seed.TRUE),
+            connections=1,
+            writes=True,
+            needs="start",
+        ),
+        Row(
             "start",
             "POST /workflow/start",
-            lambda dialect: dialect.start(STARTED),
+            START,
+            lambda dialect: dialect.start(seed.TRUE),
             writes=True,
-            stored=(STARTED, "true\n"),
+            needs="start",
         ),
     )
 }
@@ -148,6 +254,10 @@ def hammer_argv(row: Row, contestant: Contestant, url: str) -> list[str]:
     """The load generator's arguments, less how long it runs."""
     call = row.call(contestant.dialect)
     argv = ["loadtests.hammer", url + call.path, "-c", str(row.connections)]
+    if row.count is not None:
+        argv += ["-n", str(row.count)]
+    if row.patience is not None:
+        argv += ["--patience", f"{row.patience:g}"]
     if call.method != "GET":
         argv += ["-X", call.method]
     if call.body is not None:
@@ -164,10 +274,16 @@ def load_argv(row: Row, contestant: Contestant, url: str) -> list[str]:
     return [sys.executable, "-m", *hammer_argv(row, contestant, url)]
 
 
-def by_hand(row: Row, contestant: Contestant | Program) -> tuple[str, str]:
-    """What to start, and the row's load on it, as lines for the shell, on the usual ports."""
+def by_hand(row: Row, contestant: Contestant | Program) -> list[str]:
+    """Lines for the shell, in their order, on the usual ports: the server, what it needs, the load.
+
+    The first one goes on; the others are for a second terminal.
+    """
     if isinstance(contestant, Program):
         binary = Path("build", contestant.key)
-        return f"cc -O2 -o {binary} {contestant.source}", f"{binary} -c {row.connections}"
+        compile_it = f"mkdir -p build && cc -O2 -o {binary} {contestant.source}"
+        return [compile_it, f"{binary} -c {row.connections}"]
     argv = hammer_argv(row, contestant, contestant.by_hand_url)
-    return contestant.launch.by_hand(), "python -m " + shlex.join(argv)
+    load = "python -m " + shlex.join(argv)
+    plant = [f"python -m loadtests.seed {row.needs} {BY_HAND['home']}"] if row.needs else []
+    return [contestant.launch.by_hand(), *plant, load]

@@ -21,11 +21,23 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Gain:
+    """Whose ratio to the old daemon in what it is; `old` and `new` are medians in `unit`."""
+
+    what: str
+    contestant: str
+    old: float
+    new: float
+    unit: str
+
+
+@dataclass(frozen=True)
 class Figure:
     """What was measured, in `unit`; `values` are its repetitions.
 
     The target is `least` or `most`, held against the median; neither is no target. A figure of
-    which there must be `none` is an error if there is any.
+    which there must be `none` is an error if there is any. With a `gain` it is how many
+    times as good as the old daemon the new server is.
     """
 
     title: str
@@ -34,6 +46,7 @@ class Figure:
     least: float | None = None
     most: float | None = None
     none: bool = False
+    gain: Gain | None = None
 
     @property
     def value(self) -> float:
@@ -56,10 +69,10 @@ class Figure:
     def cells(self) -> tuple[str, ...]:
         """What it was, how far apart, what it should be, and the verdict."""
         spread = Spread.of(self.values)
-        apart = f"{_number(spread.lowest)}..{_number(spread.highest)}"
+        apart = f"{number(spread.lowest)}..{number(spread.highest)}"
         return (
             self.title,
-            _number(spread.median),
+            number(spread.median),
             apart if len(self.values) > 1 else "",
             self.unit,
             self._target(),
@@ -70,9 +83,10 @@ class Figure:
         if self.none:
             return "none"
         if self.least is not None:
-            return f"at least {_number(self.least)}"
-        return "" if self.most is None else f"at most {_number(self.most)}"
+            return f"at least {number(self.least)}"
+        return "" if self.most is None else f"at most {number(self.most)}"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Three or four digits of it."""
     return f"{value:.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.2f}"

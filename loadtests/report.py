@@ -1,28 +1,20 @@
-"""From samples to medians, spreads, ratios and tables."""
+"""From samples to medians, spreads, ratios and verdicts; the report for programs."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from loadtests.contestants import BASELINE, CONTESTANTS, ROWS, TARGETS, Target, by_hand
+from loadtests.baseline import Baseline, Regression
+from loadtests.claims import CLAIMS, SILENT
+from loadtests.contestants import BASELINE, CONTESTANTS, OURS, ROWS, TARGETS, Target, by_hand
 from loadtests.figures import Figure, Spread
 
 Sample = Mapping[str, Any]
-HEAD = (
-    "contestant",
-    "answers/s",
-    "spread",
-    "x old",
-    "spread",
-    "p50 ms",
-    "p95 ms",
-    "p99 ms",
-    "errors",
-)
-FIGURES_HEAD = ("figure", "value", "spread", "unit", "target", "")
+HEADLINER = "shim"
+"""Who stands for the new stack where there is room for one: it is asked for the very same."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +38,20 @@ class Line:
     error_kinds: Mapping[str, int]
     client_cpu: float
 
+    @property
+    def title(self) -> str:
+        return CONTESTANTS[self.contestant].title
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it had errors that nobody excuses."""
+        return self.errors > 0 and self.contestant not in ROWS[self.row].excuses
+
+    @property
+    def by_hand(self) -> list[str]:
+        """The commands that measure it once more."""
+        return by_hand(ROWS[self.row], CONTESTANTS[self.contestant])
+
 
 @dataclass(frozen=True)
 class Chapter:
@@ -60,6 +66,117 @@ class Chapter:
     @property
     def wrong(self) -> bool:
         return self.failure is not None or any(figure.wrong for figure in self.figures)
+
+    @property
+    def by_hand(self) -> str:
+        return f'make bench ARGS="--scenario {self.key}"'
+
+
+@dataclass(frozen=True)
+class Headline:
+    """Old and new in one line: what, in which unit, and how many times as good the new one is."""
+
+    key: str
+    title: str
+    load: str
+    old: float
+    new: float
+    unit: str
+    ratio: Spread
+
+
+@dataclass(frozen=True)
+class Report:
+    """All of a run. `failures` are reasons why a contestant has no line in a row."""
+
+    about: Mapping[str, Any]
+    lines: Sequence[Line] = ()
+    chapters: Sequence[Chapter] = ()
+    failures: Sequence[str] = ()
+    baseline: Baseline | None = None
+    rows: Sequence[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        rows = tuple(dict.fromkeys(line.row for line in self.lines))
+        object.__setattr__(self, "rows", rows)
+
+    @property
+    def wrong(self) -> bool:
+        """Whether anything was a mistake; a target that is missed is none."""
+        wrong = [line.wrong for line in self.lines] + [each.wrong for each in self.chapters]
+        return bool(self.failures) or any(wrong)
+
+    def of(self, row: str) -> list[Line]:
+        """The lines of one row."""
+        return [line for line in self.lines if line.row == row]
+
+    @property
+    def ratios(self) -> dict[str, Spread]:
+        """How many times as good as the old daemon, for each place where ours are held to it."""
+        found = {
+            f"{line.row}/{line.contestant}": line.ratio
+            for line in self.lines
+            if line.ratio is not None and line.contestant in OURS
+        }
+        for chapter in self.chapters:
+            for figure in chapter.figures:
+                if figure.gain is not None:
+                    key = f"{chapter.key}/{figure.gain.what}/{figure.gain.contestant}"
+                    found[key] = Spread.of(figure.values)
+        return found
+
+    def named(self, key: str) -> str:
+        """The key of a ratio in words."""
+        row, what, contestant = key.partition("/")[0], key.split("/")[1:-1], key.rpartition("/")[2]
+        if row in ROWS:
+            return f"{ROWS[row].title}, {ROWS[row].load}, {CONTESTANTS[contestant].title}"
+        titles = {chapter.key: chapter.title for chapter in self.chapters}
+        return f"{titles.get(row, row)}: {'/'.join(what)}, {contestant}"
+
+    @property
+    def headlines(self) -> list[Headline]:
+        """A line for each row and each gain, with the new stack as old scripts meet it."""
+        found = []
+        for line in self.lines:
+            old = next((each for each in self.of(line.row) if each.contestant == BASELINE), None)
+            if line.contestant == HEADLINER and line.ratio is not None and old is not None:
+                row, rates = ROWS[line.row], (old.throughput.median, line.throughput.median)
+                load = row.load + "".join(_faults("old", old) + _faults("new", line))
+                found.append(Headline(row.key, row.title, load, *rates, "1/s", line.ratio))
+        for chapter in self.chapters:
+            for figure in chapter.figures:
+                gain = figure.gain
+                if gain is not None and gain.contestant != "api":
+                    title = f"{chapter.title}: {gain.what}"
+                    key, spread = f"{chapter.key}/{gain.what}", Spread.of(figure.values)
+                    found.append(Headline(key, title, "", gain.old, gain.new, gain.unit, spread))
+        return found
+
+    @property
+    def slower(self) -> list[str]:
+        """Where a stack of ours is behind the old daemon, worst first."""
+        behind = sorted((each.median, key) for key, each in self.ratios.items() if each.median < 1)
+        return [f"{self.named(key)}: {ratio:.2f} times as good" for ratio, key in behind]
+
+    @property
+    def regressions(self) -> list[Regression]:
+        """What falls behind the baseline."""
+        return [] if self.baseline is None else self.baseline.regressions(self.ratios)
+
+    @property
+    def claims(self) -> list[tuple[str, str]]:
+        """Each claim of the plan, and where it is measured here."""
+        played = [chapter.key for chapter in self.chapters]
+        return [(claim.title, claim.where(self.rows, played)) for claim in CLAIMS]
+
+    @property
+    def targets(self) -> list[Figure]:
+        """The targets between contestants that have been measured."""
+        return verdicts(self.lines)
+
+
+def _faults(who: str, line: Line) -> list[str]:
+    return [f" ({who}: {line.errors:,} errors)"] if line.errors else []
 
 
 def summarize(samples: Mapping[tuple[str, str], Sequence[Sample]]) -> list[Line]:
@@ -89,7 +206,7 @@ def verdicts(lines: Sequence[Line]) -> list[Figure]:
         taken = target.most is not None
         values = ratios(mine.medians, other.medians) if taken else ratios(mine.rates, other.rates)
         if values:
-            title = f"{ROWS[target.row].title}: {_title(target.contestant)} / {_title(target.over)}"
+            title = f"{ROWS[target.row].title}: {mine.title} / {other.title}"
             title += ", p50" if taken else ""
             found.append(Figure(title, values, "x", least=target.least, most=target.most))
     return found
@@ -97,10 +214,6 @@ def verdicts(lines: Sequence[Line]) -> list[Figure]:
 
 def _base(target: Target) -> tuple[str, str]:
     return target.row, target.over
-
-
-def _title(contestant: str) -> str:
-    return CONTESTANTS[contestant].title
 
 
 def _line(row: str, contestant: str, taken: Sequence[Sample], base: Sequence[Sample]) -> Line:
@@ -126,55 +239,17 @@ def _line(row: str, contestant: str, taken: Sequence[Sample], base: Sequence[Sam
     )
 
 
-def table(lines: Sequence[Line]) -> str:
-    """A Markdown table, aligned for terminals, of the lines of one row."""
-    return _aligned([HEAD, *(_cells(line) for line in lines)])
-
-
-def figures_table(figures: Sequence[Figure]) -> str:
-    """The same of figures and their targets."""
-    return _aligned([FIGURES_HEAD, *(figure.cells() for figure in figures)])
-
-
-def _aligned(cells: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    ruler = ["-" * widths[0], *("-" * max(1, width - 1) + ":" for width in widths[1:])]
-    return "\n".join(_joined(row, widths) for row in (cells[0], ruler, *cells[1:]))
-
-
-def markdown(
-    about: Mapping[str, Any], lines: Sequence[Line], chapters: Sequence[Chapter] = ()
-) -> str:
-    """The whole report."""
-    parts = ["# Benchmark", _about(about)]
-    if targets := verdicts(lines):
-        parts += ["## Ratios and their targets", figures_table(targets)]
-    for key in dict.fromkeys(line.row for line in lines):
-        row, own = ROWS[key], [line for line in lines if line.row == key]
-        parts += [f"## {row.title}, {row.connections} connections", table(own)]
-        if row.stored is not None:
-            name, code = row.stored
-            parts.append(f"Needs the stored command `{name}` with the code `{code.strip()}`.")
-        parts += [
-            f"- {CONTESTANTS[line.contestant].title}: {kind} ({times} times)"
-            for line in own
-            for kind, times in line.error_kinds.items()
-        ]
-        commands = ("\n".join([f"# {_title(line.contestant)}", *_by_hand(line)]) for line in own)
-        parts.append("By hand, server first:\n\n```sh\n" + "\n".join(commands) + "\n```")
-    for chapter in chapters:
-        parts += [f"## {chapter.title}", chapter.explained]
-        parts.append(chapter.failure or figures_table(chapter.figures))
-        parts.append(f'By hand: `make bench ARGS="--scenario {chapter.key}"`')
-    return "\n\n".join(parts) + "\n"
-
-
-def document(
-    about: Mapping[str, Any], lines: Sequence[Line], chapters: Sequence[Chapter] = ()
-) -> dict[str, Any]:
-    """The same for programs."""
-    return dict(about) | {
-        "targets": [_as_document(figure) for figure in verdicts(lines)],
+def document(report: Report) -> dict[str, Any]:
+    """The report for programs."""
+    return {
+        "about": dict(report.about),
+        "headlines": [asdict(headline) for headline in report.headlines],
+        "ratios": {key: asdict(spread) for key, spread in report.ratios.items()},
+        "slower": report.slower,
+        "baseline": None if report.baseline is None else dict(report.baseline.about),
+        "regressions": [asdict(regression) for regression in report.regressions],
+        "targets": [_as_document(figure) for figure in report.targets],
+        "rows": [_line_as_document(line) for line in report.lines],
         "scenarios": [
             {
                 "scenario": chapter.key,
@@ -182,61 +257,27 @@ def document(
                 "explained": chapter.explained,
                 "failure": chapter.failure,
                 "figures": [_as_document(figure) for figure in chapter.figures],
+                "by_hand": chapter.by_hand,
             }
-            for chapter in chapters
+            for chapter in report.chapters
         ],
-        "rows": [
-            asdict(line)
-            | {
-                "row_title": ROWS[line.row].title,
-                "connections": ROWS[line.row].connections,
-                "contestant_title": _title(line.contestant),
-                "serve_command": _by_hand(line)[0],
-                "load_command": _by_hand(line)[1],
-            }
-            for line in lines
-        ],
+        "claims": dict(report.claims),
+        "failures": list(report.failures),
+        "does_not_say": list(SILENT),
+    }
+
+
+def _line_as_document(line: Line) -> dict[str, Any]:
+    row = ROWS[line.row]
+    return asdict(line) | {
+        "row_title": row.title,
+        "explained": row.explained,
+        "load": row.load,
+        "connections": row.connections,
+        "contestant_title": line.title,
+        "by_hand": line.by_hand,
     }
 
 
 def _as_document(figure: Figure) -> dict[str, Any]:
     return asdict(figure) | {"value": figure.value, "met": figure.met}
-
-
-def _by_hand(line: Line) -> tuple[str, str]:
-    return by_hand(ROWS[line.row], CONTESTANTS[line.contestant])
-
-
-def _about(about: Mapping[str, Any]) -> str:
-    return (
-        f"{'A short run: ' if about['quick'] else ''}"
-        f"{about['repetitions']} repetitions of {about['seconds']:g} s in turn, each on a server "
-        f"process of its own with a fresh home in {about['homes']}. Medians over the repetitions; "
-        "spread is lowest to highest. `x old` is throughput over the old daemon's in the same "
-        "repetition. "
-        f"Python {about['python']}, {about['processors']} processors, load average "
-        f"{about['load_average']:.1f} at the start, {about['begun']}. "
-        "The load generator shares the processors with the server, and verifies every answer."
-        + "".join(f" {reason}." for reason in about["absent"])
-    )
-
-
-def _cells(line: Line) -> tuple[str, ...]:
-    rate, ratio = line.throughput, line.ratio
-    return (
-        _title(line.contestant),
-        f"{rate.median:.0f}",
-        f"{rate.lowest:.0f}..{rate.highest:.0f}",
-        f"{ratio.median:.2f}" if ratio else "",
-        f"{ratio.lowest:.2f}..{ratio.highest:.2f}" if ratio else "",
-        f"{line.p50_ms.median:.2f}",
-        f"{line.p95_ms.median:.2f}",
-        f"{line.p99_ms.median:.2f}",
-        str(line.errors),
-    )
-
-
-def _joined(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first = cells[0].ljust(widths[0])
-    rest = (cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))
-    return "| " + " | ".join([first, *rest]) + " |"

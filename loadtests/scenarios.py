@@ -9,11 +9,8 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import uvloop
 
@@ -21,93 +18,15 @@ from loadtests import chaos, seed
 from loadtests.api import RUNS, Api
 from loadtests.calls import NEW_API, OLD_CONTRACT, Call
 from loadtests.figures import Figure
-from loadtests.hammer import Figures, Plan, hammer, percentile, request_bytes
+from loadtests.hammer import percentile
 from loadtests.homes import new_home
 from loadtests.memory import Growth
 from loadtests.reading import big_log, many_followers
-from loadtests.servers import WATCHED, Launch, Server, dual
+from loadtests.servers import WATCHED, dual
+from loadtests.staging import DUAL, Scale, Scenario, send, serving
+from loadtests.versus import boot, command_line, ten_together
 
-DUAL = dual("new")
 WITHIN = 120.0  # seconds for what takes a few; only a hang takes that long
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How much of everything. Times are seconds, sizes bytes."""
-
-    rounds: int
-    start_seconds: float
-    sleeps: int
-    sleep_seconds: float
-    sleep_target: float
-    followers: int
-    lines: int
-    idle: int
-    log_bytes: int
-    kills: int
-
-
-FULL = Scale(
-    rounds=5,
-    start_seconds=2.0,
-    sleeps=1000,
-    sleep_seconds=3.0,
-    sleep_target=4.5,
-    followers=500,
-    lines=10_000,
-    idle=50,
-    log_bytes=1_000_000_000,
-    kills=200,
-)
-QUICK = Scale(
-    rounds=3,
-    start_seconds=0.7,
-    sleeps=200,
-    sleep_seconds=1.0,
-    sleep_target=1.5,
-    followers=100,
-    lines=2_000,
-    idle=10,
-    log_bytes=100_000_000,
-    kills=3,
-)
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """`explain` says what is measured how, with the numbers of that scale."""
-
-    key: str
-    title: str
-    explain: Callable[[Scale], str]
-    run: Callable[[Scale], list[Figure]]
-
-
-@contextmanager
-def serving(launch: Launch = DUAL) -> Iterator[tuple[Server, Path]]:
-    """Start a server on a home of its own."""
-    home = new_home("scenario")
-    with launch.start(home) as server:
-        yield server, home
-
-
-def send(
-    url: str, call: Call, *, connections: int, count: int | None = None, seconds: float = 0.0
-) -> tuple[Figures, list[bytes]]:
-    """Load a server with one call; the figures, and the bodies of the right answers."""
-    body = None if call.body is None else json.dumps(call.body)
-    plan = Plan(
-        host=urlsplit(url).hostname or "",
-        port=urlsplit(url).port or 80,
-        request=request_bytes(urlsplit(url + call.path), call.method, body),
-        status=call.status,
-        expected=tuple(fragment.encode() for fragment in call.fragments),
-        connections=connections,
-        count=count,
-        seconds=seconds,
-    )
-    bodies: list[bytes] = []
-    return uvloop.run(hammer(plan, bodies)), bodies
 
 
 def acknowledged(scale: Scale) -> list[Figure]:
@@ -115,13 +34,13 @@ def acknowledged(scale: Scale) -> list[Figure]:
     answered, missing = [], []
     for dialect, listens_as in ((OLD_CONTRACT, "legacy API"), (NEW_API, "new API")):
         with serving() as (server, home):
-            seed.plant(home, "loadtest-true", "true\n")
+            seed.plant(home, seed.TRUE, "true\n")
             killer = threading.Timer(scale.start_seconds, server.kill)
             killer.start()
             # A little longer than the server lives, so that it dies with requests in flight.
             figures, bodies = send(
                 server.urls[listens_as],
-                dialect.start("loadtest-true"),
+                dialect.start(seed.TRUE),
                 connections=10,
                 seconds=scale.start_seconds + 0.3,
             )
@@ -136,27 +55,6 @@ def acknowledged(scale: Scale) -> list[Figure]:
         Figure("missing after `kill -9`, :5005", missing[:1], none=True),
         Figure("acknowledged starts, /api/v1", answered[1:], least=1),
         Figure("missing after `kill -9`, /api/v1", missing[1:], none=True),
-    ]
-
-
-def ten_together(scale: Scale) -> list[Figure]:
-    """10 workflows of 0.5 s, started on 10 connections, until the server has none left."""
-    took, wrong = [], 0
-    with serving() as (server, home), Api(server.urls["new API"]) as api:
-        seed.plant(home, "loadtest-half", "sleep 0.5\n")
-        for _ in range(scale.rounds):
-            begun = time.monotonic()
-            url = server.urls["new API"]
-            figures, _ = send(url, NEW_API.start("loadtest-half"), connections=10, count=10)
-            # Not before it can be: each look costs the server something.
-            _sleep_until(begun + 0.5)
-            api.until_idle(WITHIN, every=0.005)
-            took.append(time.monotonic() - begun)
-            wrong += figures.errors
-        wrong += sum(run["status"] != "completed" for run in api.runs())
-    return [
-        Figure("all of them over", took, "s", most=0.6),
-        Figure("errors", [wrong], none=True),
     ]
 
 
@@ -272,15 +170,41 @@ SCENARIOS: Mapping[str, Scenario] = {
                 "each id that was answered is looked for in GET /api/v1/workflows/list."
             ),
             acknowledged,
+            brief=False,
         ),
         Scenario(
             "ten",
             "10 workflows of 0.5 s together",
             lambda scale: (
-                f"From the first request to none queued or running, {scale.rounds} times on one "
-                "server."
+                "A stored command `sleep 0.5`, started 10 times at once on 10 connections, from "
+                "the first request until GET /status shows none of them; the servers in turn, "
+                f"{scale.rounds} times. It cannot take less than 0.5 s."
             ),
             ten_together,
+        ),
+        Scenario(
+            "boot",
+            "Server start and memory",
+            lambda scale: (
+                "From the start of the process to its first right answer of GET /status, on an "
+                "empty home and once more on that home. The new server opens both ports, migrates "
+                "its database and starts two helpers. Memory is the resident size of the server "
+                "and its helpers together, shared pages counted in each, once after the start and "
+                f'once after {scale.calls:,} calls POST /execute {{"command":"true"}}. '
+                f"{scale.rounds} times, in turn."
+            ),
+            boot,
+        ),
+        Scenario(
+            "cli",
+            "Start of the command line",
+            lambda scale: (
+                "Wall time of each program from its start to its end, in turn, "
+                f"{2 * scale.rounds} times. There never was an old command line: `mclictl status` "
+                "is held against a script that asks for the same with the old client "
+                "(legacy_flask/client.py). Both ask one server."
+            ),
+            command_line,
         ),
         Scenario(
             "sleeps",
@@ -293,6 +217,7 @@ SCENARIOS: Mapping[str, Scenario] = {
                 "counts, also while the loop is busy."
             ),
             many_sleeps,
+            brief=False,
         ),
         Scenario(
             "followers",
@@ -314,6 +239,7 @@ SCENARIOS: Mapping[str, Scenario] = {
                 "resident size less that before."
             ),
             huge_log,
+            brief=False,
         ),
         Scenario(
             "kills",
@@ -325,6 +251,7 @@ SCENARIOS: Mapping[str, Scenario] = {
                 "each attempt; no process left over."
             ),
             kills,
+            brief=False,
         ),
     )
 }

@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Self
 
+from loadtests.homes import place
+
 ROOT = Path(__file__).resolve().parent.parent
 URL = re.compile(rb"^\W*(?P<name>new API|legacy API|legacy daemon|limit)\s+(?P<url>http://\S+)")
 READY_WITHIN = 30.0
 ENDED_WITHIN = 30.0
-BY_HAND = {"port": "8000", "legacy_port": "5005", "home": '"$(mktemp -d)"'}
+BY_HAND = {"port": "8000", "legacy_port": "5005", "home": str(place() / "mcli-by-hand")}
 
 
 class StartError(RuntimeError):
@@ -42,7 +44,8 @@ class Launch:
     def by_hand(self) -> str:
         """The same as a line for the shell, on the usual ports."""
         settings = "".join(f"{name}={value} " for name, value in self.settings.items())
-        return f"{settings}python -m {self.module.format(**BY_HAND)}"
+        fresh = f"rm -rf {BY_HAND['home']}; " if "{home}" in self.module else ""
+        return f"{fresh}{settings}python -m {self.module.format(**BY_HAND)}"
 
 
 OLD_DAEMON = Launch("legacy_flask --port {legacy_port} --home {home}", frozenset({"legacy daemon"}))

@@ -14,8 +14,9 @@ from loadtests.api import Api
 from loadtests.chaos import Told, compare
 from loadtests.followers import Text, follow
 from loadtests.memory import Growth
-from loadtests.scenarios import QUICK, SCENARIOS, Scenario
+from loadtests.scenarios import SCENARIOS
 from loadtests.servers import RESIDENT, Server, dual
+from loadtests.staging import QUICK, Scenario
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,7 @@ SMALL = replace(
     lines=300,
     idle=2,
     log_bytes=2_000_000,
+    calls=20,
 )
 # What the tests of the app itself go through is left out.
 PLAYED = [scenario for scenario in SCENARIOS.values() if scenario.key != "kills"]
