@@ -64,11 +64,11 @@ class Effort:
 FULL = Effort(repetitions=5, seconds=4.0, warmup=1.0, scale=staging.FULL)
 QUICK = Effort(
     repetitions=2,
-    seconds=0.4,
+    seconds=0.3,
     warmup=0.1,
     scale=staging.QUICK,
     fresh=False,
-    without=("resident",),
+    without=("shadow", "resident"),
 )
 
 

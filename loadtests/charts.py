@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element
 from loadtests.figures import Spread, number
 from loadtests.markup import element
 
-WIDTH, LEFT, RIGHT = 760, 210, 130
+WIDTH, LEFT, RIGHT = 760, 200, 150
 """Of a chart, of the labels left of the bars, and of the values right of them."""
 LINE, BAR, HEADING, AXIS, TOP = 28, 16, 26, 34, 6
 ROOM = WIDTH - LEFT - RIGHT
@@ -101,7 +101,7 @@ def _bars(
             _bar(svg, bar, y, [place(v) for v in (base, *_values(bar))], unit)
             y += LINE
     for value, x in at.items():
-        svg.append(_text(x, TOP + lines + 18, number(value), "tick"))
+        svg.append(_text(x, TOP + lines + 18, short(value), "tick"))
     return svg
 
 
@@ -123,7 +123,7 @@ def dots(title: str, rows: Sequence[Dots], names: Sequence[str], unit: str) -> E
     for power in range(low, high + 1):
         x = LEFT + ROOM * (power - low) / (high - low)
         svg.append(_line(x, x, TOP, TOP + lines, "grid"))
-        svg.append(_text(x, TOP + lines + 18, f"{10.0**power:g}", "tick"))
+        svg.append(_text(x, TOP + lines + 18, short(10.0**power), "tick"))
     for place, row in enumerate(rows):
         y = TOP + LINE * place + LINE / 2
         svg.append(_text(LEFT - 10, y + 4, row.label, "label"))
@@ -135,7 +135,7 @@ def dots(title: str, rows: Sequence[Dots], names: Sequence[str], unit: str) -> E
         if found:
             svg.append(_line(found[0][0], found[-1][0], y, y, "span"))
         svg.extend(_shape(shape, x, y, row.kind) for x, shape in found)
-        shown = " · ".join(number(value) for value in row.values)
+        shown = " · ".join(short(value) for value in row.values)
         svg.append(_text(LEFT + ROOM + 10, y + 4, shown, "value"))
     return svg
 
@@ -155,6 +155,11 @@ def ticks(highest: float) -> list[float]:
     power = 10.0 ** math.floor(math.log10(highest / 4))
     step = next(step * power for step in STEPS if highest / (step * power) <= 5.5)
     return [step * count for count in range(int(highest / step + 1e-9) + 1)]
+
+
+def short(value: float) -> str:
+    """Three digits of it, or all those before the point."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _frame(title: str, told: str, height: float) -> Element:
@@ -198,7 +203,7 @@ def _bar(svg: Element, bar: Bar, y: float, places: Sequence[float], unit: str) -
         f"M{x:.1f} {middle - 5:g}V{middle + 5:g}" for x in (low, high)
     )
     svg.append(element("path", d=path, class_="whisker"))
-    svg.append(_text(LEFT + ROOM + 10, middle + 4, f"{number(bar.spread.median)} {unit}", "value"))
+    svg.append(_text(LEFT + ROOM + 10, middle + 4, f"{short(bar.spread.median)} {unit}", "value"))
 
 
 def _line(x1: float, x2: float, y1: float, y2: float, kind: str) -> Element:

@@ -177,7 +177,7 @@ ROWS: Mapping[str, Row] = {
             STATUS + QUEUE,
             lambda dialect: dialect.status(),
             connections=MANY,
-            count=3 * MANY,
+            count=2 * MANY,
             patience=5.0,
             excuses=(BASELINE, "gunicorn"),
         ),

@@ -57,6 +57,7 @@ def _parts(report: Report) -> list[Element]:
         element("h1", "Old daemon and new server, side by side"),
         _list(line.removeprefix("- ") for line in facts.splitlines()),
         element("p", _plain(how)),
+        _contents(report),
         *_verdict(report),
         *_overview(report),
         *(_row(row, report.of(row)) for row in report.rows),
@@ -69,12 +70,26 @@ def _parts(report: Report) -> list[Element]:
     ]
 
 
+def _contents(report: Report) -> Element:
+    links = [(f"row-{row}", ROWS[row].title) for row in report.rows]
+    links += [(f"scenario-{chapter.key}", chapter.title) for chapter in report.chapters]
+    items = (element("a", _plain(title), href=f"#{name}") for name, title in links)
+    return element("nav", *items, aria_label="Contents")
+
+
 def _verdict(report: Report) -> list[Element]:
     """What a hurried reader must not miss: what got worse, what failed, what is slower."""
     parts: list[Element] = [element("p", baseline_in_words(report))]
     if report.regressions:
         cells = [regression_cells(report, each) for each in report.regressions]
-        parts = [_section("Regressions", *parts, _table(REGRESSIONS_HEAD, cells), class_="warning")]
+        parts = [
+            _section(
+                "Regressions",
+                *parts,
+                _table("Regressions", REGRESSIONS_HEAD, cells),
+                class_="warning",
+            )
+        ]
     for title, lines in (
         ("Not measured, as it failed", report.failures),
         ("Where the new stack is slower", report.slower),
@@ -95,7 +110,9 @@ def _overview(report: Report) -> list[Element]:
     for chapter in report.chapters:
         for figure in chapter.figures:
             if (gain := figure.gain) is not None:
-                bar = Bar(_title(gain.contestant), _kind(gain.contestant), Spread.of(figure.values))
+                bar = Bar(
+                    _title(gain.contestant), kind_of(gain.contestant), Spread.of(figure.values)
+                )
                 gains[f"{chapter.title}: {gain.what}"].append(bar)
     groups += [Group(title, found) for title, found in gains.items()]
     if groups:
@@ -106,24 +123,24 @@ def _overview(report: Report) -> list[Element]:
         )
         chart = element("figure", ratio_bars(title, groups, "x"))
         cells = [headline_cells(headline) for headline in report.headlines]
-        parts += [_section(title, element("p", note), chart, _table(HEADLINES_HEAD, cells))]
+        parts += [_section(title, element("p", note), chart, _table(title, HEADLINES_HEAD, cells))]
     if report.targets:
         cells = [figure.cells() for figure in report.targets]
-        parts.append(_section("Ratios and their targets", _table(FIGURES_HEAD, cells)))
+        parts.append(_section("Ratios and their targets", _table("Targets", FIGURES_HEAD, cells)))
     return parts
 
 
 def _ratio(line: Line) -> Bar:
-    return Bar(line.title, _kind(line.contestant), line.ratio or Spread(0, 0, 0))
+    return Bar(line.title, kind_of(line.contestant), line.ratio or Spread(0, 0, 0))
 
 
 def _row(name: str, lines: Sequence[Line]) -> Element:
     row = ROWS[name]
-    rates = [Bar(line.title, _kind(line.contestant), line.throughput) for line in lines]
+    rates = [Bar(line.title, kind_of(line.contestant), line.throughput) for line in lines]
     waits = [
         Dots(
             line.title,
-            _kind(line.contestant),
+            kind_of(line.contestant),
             [line.p50_ms.median, line.p95_ms.median, line.p99_ms.median],
         )
         for line in lines
@@ -139,7 +156,7 @@ def _row(name: str, lines: Sequence[Line]) -> Element:
             dots(f"{row.title}: milliseconds until the answer", waits, PERCENTILES, "ms"),
             key(PERCENTILES),
         ),
-        _table(HEAD, [line_cells(line) for line in lines]),
+        _table(row.title, HEAD, [line_cells(line) for line in lines]),
         *([_list(kinds)] if (kinds := error_kinds(lines)) else []),
         _by_hand("\n".join("\n".join([f"# {line.title}", *line.by_hand]) for line in lines)),
         id=f"row-{name}",
@@ -148,7 +165,7 @@ def _row(name: str, lines: Sequence[Line]) -> Element:
 
 def _scenario(chapter: Chapter) -> Element:
     shown = (
-        _table(FIGURES_HEAD, [figure.cells() for figure in chapter.figures])
+        _table(chapter.title, FIGURES_HEAD, [figure.cells() for figure in chapter.figures])
         if chapter.failure is None
         else element("pre", f"Failed:\n{chapter.failure}", class_="warning")
     )
@@ -174,7 +191,7 @@ def _list(lines: Iterable[str]) -> Element:
     return element("ul", *(element("li", line) for line in lines))
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Element:
+def _table(label: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Element:
     """Text in the first column, numbers in the others; it scrolls where it is too wide."""
     titles = (element("th", title, scope="col") for title in head)
     body = (
@@ -186,7 +203,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Element:
         for cells in rows
     )
     table = element("table", element("thead", element("tr", *titles)), element("tbody", *body))
-    return element("div", table, class_="wide", tabindex="0", role="region", aria_label="Table")
+    return element("div", table, class_="wide", tabindex="0", role="region", aria_label=label)
 
 
 def _mood(cell: str) -> dict[str, str]:
@@ -197,7 +214,7 @@ def _title(contestant: str) -> str:
     return CONTESTANTS[contestant].title if contestant in CONTESTANTS else contestant
 
 
-def _kind(contestant: str) -> str:
+def kind_of(contestant: str) -> str:
     """The class of its colour."""
     if contestant in OURS:
         return contestant

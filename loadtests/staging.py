@@ -61,7 +61,7 @@ QUICK = Scale(
     idle=10,
     log_bytes=100_000_000,
     kills=3,
-    calls=1000,
+    calls=300,
 )
 
 
