@@ -37,6 +37,7 @@ COMMANDS = {
     "rollout": ("cli.cutover", "rollout", "Let legacy routes go over by a plan: start, status."),
     "prove": ("cli.cutover", "prove", "Prove that legacy routes answer the same in every stage."),
     "record": ("cli.cutover", "record", "Record calls of legacy routes, to be played by prove."),
+    "bench": ("cli.bench", "bench", "Reports of the benchmark: compare two, as a gate."),
     "completion": ("cli.completion", "completion", "Print the completion script of a shell."),
 }
 

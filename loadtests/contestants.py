@@ -142,8 +142,9 @@ CONTESTANTS: Mapping[str, Contestant | Program] = {
     )
 }
 STATUS = (
-    "Reads from the database whether the daemon runs, what runs on it and how much ever ran, and "
-    "answers in JSON."
+    "Says whether the daemon runs, what runs on it and how much ever ran. The old daemon reads it "
+    "from the database; the new stack does so again only after somebody has written, and here "
+    "nobody writes: its best case."
 )
 QUEUE = (
     " All users come at once, send the next request on an answer, and give up after 5 s. The old "

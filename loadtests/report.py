@@ -155,7 +155,8 @@ class Report:
     @property
     def slower(self) -> list[str]:
         """Where a stack of ours is behind the old daemon, worst first."""
-        behind = sorted((each.median, key) for key, each in self.ratios.items() if each.median < 1)
+        found = ((round(each.median, 2), key) for key, each in self.ratios.items())
+        behind = sorted((ratio, key) for ratio, key in found if ratio < 1)
         return [f"{self.named(key)}: {ratio:.2f} times as good" for ratio, key in behind]
 
     @property

@@ -61,7 +61,7 @@ QUICK = Scale(
     idle=10,
     log_bytes=100_000_000,
     kills=3,
-    calls=300,
+    calls=1000,
 )
 
 

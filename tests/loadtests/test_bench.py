@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loadtests import bench
-from loadtests.baseline import load
+from loadtests.baseline import TOLERANCE, load
 from loadtests.claims import CLAIMS
 from loadtests.contestants import (
     BASELINE,
@@ -170,6 +170,17 @@ def test_every_claim_is_measured_or_says_why_not() -> None:
     assert claims["Throughput of /status, n=1000, c=10"] == "not in this run"
     assert claims["10 concurrent requests"] == "status, execute"
     assert claims["Redis operations, blocking against async"].startswith("not measured: ")
+
+
+def test_the_docs_know_every_contestant_and_show_what_is_printed() -> None:
+    text = (ROOT / "docs/benchmark.md").read_text(encoding="utf-8")
+    table = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
+    assert [title for title in table if title != "contestant"] == [
+        contestant.title for contestant in CONTESTANTS.values()
+    ]
+    printed = "\n".join(by_hand(ROWS["start"], CONTESTANTS["old"]))
+    assert printed.replace(BY_HAND["home"], "/dev/shm/mcli-by-hand") in text
+    assert f"more than {TOLERANCE:.0%}".replace("%", " %") in text
 
 
 def test_nobody_uses_redis() -> None:
