@@ -30,7 +30,7 @@ from loadtests.contestants import (
     load_argv,
 )
 from loadtests.homes import new_home
-from loadtests.markdown import figures_table, markdown
+from loadtests.markdown import figures_table, headlines_table, markdown
 from loadtests.page import page
 from loadtests.report import Chapter, Line, Report, Sample, document, summarize
 from loadtests.scenarios import SCENARIOS
@@ -195,7 +195,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, written in (("json", content), ("md", text), ("html", page(report))):
         (options.output / f"report.{name}").write_text(written, encoding="utf-8")
     print(text)
-    _say(f"written to {options.output}/report.html, report.md and report.json")
+    ending = [headlines_table(report)] if report.headlines else []
+    ending += [f"slower: {line}" for line in report.slower]
+    ending += [f"not measured: {line}" for line in report.failures]
+    ending += [f"REGRESSED: {report.named(each.key)}" for each in report.regressions]
+    ending += [f"written to {options.output}/report.html, report.md and report.json"]
+    _say("\n".join(ending))
     if options.save_baseline:
         save(options.baseline, Baseline(report.ratios, report.about))
     if options.readme:

@@ -191,7 +191,7 @@ ROWS: Mapping[str, Row] = {
         ),
         Row(
             "logs",
-            "GET /processes/<id>/logs",
+            "GET /processes/ID/logs",
             "Looks a process up and reads the last 100 lines of its two log files of 500 kB. "
             "/api/v1 streams a log from its beginning instead, which is other work, and so has no "
             "line here.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,10 +45,14 @@ def block(found: Mapping[str, Any]) -> str:
         "the old daemon, new the port it had, every route in stage `new`. `x old` is how many "
         "times as good the new one is; spread is lowest to highest."
     )
-    parts = [BEGIN, said, aligned([HEADLINES_HEAD, *map(headline_cells, headlines)])]
+    parts = [BEGIN, _wrapped(said), aligned([HEADLINES_HEAD, *map(headline_cells, headlines)])]
     if found["slower"]:
-        parts.append("Where the new stack is slower: " + "; ".join(found["slower"]) + ".")
+        parts.append(_wrapped(f"Where the new stack is slower: {'; '.join(found['slower'])}."))
     return "\n\n".join([*parts, END])
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 110, break_long_words=False, break_on_hyphens=False)
 
 
 def in_place(text: str, made: str) -> str:

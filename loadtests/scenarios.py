@@ -226,7 +226,7 @@ SCENARIOS: Mapping[str, Scenario] = {
                 f"{scale.followers} WebSocket readers connected before the first of {scale.lines} "
                 "lines; from the first line to the last reader's `end`, each piece checked. "
                 f"Without and with {scale.idle} more that never read, in turn, {scale.rounds} "
-                "times."
+                "times. The old daemon has no WebSockets: there is nothing to hold this against."
             ),
             followers,
         ),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loadtests import bench
+from loadtests import bench, seed
 from loadtests.baseline import TOLERANCE, load
 from loadtests.claims import CLAIMS
 from loadtests.contestants import (
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
     from loadtests.staging import Scale
 
-SAYS = {"old": frozenset({"legacy daemon"}), "shim": frozenset({"new API", "legacy API"})}
+BOTH_PORTS = frozenset({"new API", "legacy API"})
+SAYS = {"old": frozenset({"legacy daemon"}), "shim": BOTH_PORTS, "api": BOTH_PORTS}
 SPAWN = CONTESTANTS["spawn"]
 MEASURED = [
     pytest.param(row, contestant, id=f"{row.key}-{contestant.key}")
@@ -218,9 +219,13 @@ def free_ports(unused_tcp_port_factory: Callable[[], int]) -> list[str]:
     return [str(unused_tcp_port_factory()) for _ in range(2)]
 
 
-@pytest.mark.parametrize("contestant", ["old", "shim"])
-def test_what_is_printed_works(contestant: str, tmp_path: Path, free_ports: list[str]) -> None:
-    lines = by_hand(ROWS["logs"], CONTESTANTS[contestant])
+@pytest.mark.parametrize(
+    ("row", "contestant"), [("logs", "old"), ("logs", "shim"), ("commands", "api")]
+)
+def test_what_is_printed_works(
+    row: str, contestant: str, tmp_path: Path, free_ports: list[str]
+) -> None:
+    lines = by_hand(ROWS[row], CONTESTANTS[contestant])
     home = tmp_path / "home"
     for theirs, ours in zip(("5005", "8000"), free_ports, strict=True):
         lines = [line.replace(theirs, ours) for line in lines]
@@ -238,6 +243,15 @@ def test_what_is_printed_works(contestant: str, tmp_path: Path, free_ports: list
             ["sh", "-c", f"{lines[-1]} -n 20"], cwd=ROOT, capture_output=True, check=True
         )
     assert json.loads(load.stdout)["requests"] == 20
+
+
+def test_nothing_is_planted_where_no_server_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        seed.main(["logs", str(tmp_path)])
+    assert "no server has started" in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]
 
 
 def test_each_repetition_begins_with_another_contestant(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,7 +342,8 @@ def test_a_run(
     args += ["--baseline", str(baseline), "--save-baseline"]
     wanted = ["gunicorn", "shim", *(["spawn"] if shutil.which("cc") else [])]
     assert bench.main([*args, *(f"--contestant={key}" for key in wanted)]) == 0
-    printed = capsys.readouterr().out
+    printed, told = capsys.readouterr()
+    assert "POST /workflow/start, 10 connections" in told.splitlines()[-2 - told.count("slower: ")]
     assert printed.strip() == (output / "report.md").read_text().strip()
     report = json.loads((output / "report.json").read_text())
     rows = report["rows"]

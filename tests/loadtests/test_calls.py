@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadtests.calls import NEW_API, OLD_CONTRACT, Dialect
+from loadtests.calls import NEW_API, OLD_CONTRACT, Call, Dialect
 
 RIGHT = b'{"status":"completed","output":"a\\n","error":"","returncode":0,"success":true}'
 
@@ -31,3 +31,12 @@ def test_lists(dialect: Dialect, key: str) -> None:
     assert call.wrong(200, b'{"%s":[{"name":"w"},{"name":"x"}]}' % key.encode()) is None
     for content in (b'{"%s":[{"name":"w"}]}' % key.encode(), b"{}"):
         assert "'x' is not listed" in (call.wrong(200, content) or "")
+    assert call.fragments == ['"name":"x"']
+    assert dialect.every_command("x").fragments == call.fragments
+
+
+def test_texts() -> None:
+    call = Call("GET", "/", text="line 9")
+    assert call.wrong(200, b'{"stdout":"line 8\\nline 9"}') is None
+    assert "'line 9' is missing" in (call.wrong(200, b'{"stdout":"line 8"}') or "")
+    assert call.fragments == ["line 9"]
