@@ -52,7 +52,7 @@ def introduction(about: Mapping[str, Any]) -> list[str]:
     kept = "" if about["fresh"] else " A server is kept for all rows of a repetition."
     how = (
         f"{'A short run: ' if about['quick'] else ''}"
-        f"{about['repetitions']} repetitions of {about['seconds']:g} s in turn, each on a server "
+        f"{about['repetitions']} times {about['seconds']:g} s in turn, each on a server "
         f"process of its own with a fresh home in {about['homes']}.{kept} Medians over the "
         "repetitions; spread is lowest to highest. `x old` is throughput over the old daemon's in "
         "the same repetition. The load generator shares the processors with the server, and "
