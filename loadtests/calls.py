@@ -75,6 +75,12 @@ def _lists(answer: dict[str, Any], key: str, name: str) -> bool:
     return any(item["name"] == name for item in answer.get(key, ()))
 
 
+def _ended(output: str, returncode: int) -> dict[str, object]:
+    """What both contracts show of a command that has ended by itself."""
+    status = "failed" if returncode else "completed"
+    return {"output": output, "returncode": returncode, "status": status}
+
+
 class Dialect(ABC):
     """How one contract words the operations; `run_id` is the key of the id of a started run."""
 
@@ -87,7 +93,7 @@ class Dialect(ABC):
     def health(self) -> Call: ...
 
     @abstractmethod
-    def execute(self, command: str, output: str) -> Call: ...
+    def execute(self, command: str, output: str, returncode: int = 0) -> Call: ...
 
     @abstractmethod
     def list_commands(self, name: str) -> Call: ...
@@ -97,6 +103,10 @@ class Dialect(ABC):
 
     @abstractmethod
     def start(self, name: str) -> Call: ...
+
+    @abstractmethod
+    def start_unknown(self, name: str) -> Call:
+        """There is no such stored command, and a right answer says so."""
 
     @abstractmethod
     def stop(self, run_id: str) -> Call: ...
@@ -113,8 +123,8 @@ class OldContract(Dialect):
     def health(self) -> Call:
         return Call("GET", "/health", shows={"status": "healthy"})
 
-    def execute(self, command: str, output: str) -> Call:
-        shows = {"output": output, "returncode": 0, "status": "completed", "success": True}
+    def execute(self, command: str, output: str, returncode: int = 0) -> Call:
+        shows = _ended(output, returncode) | {"success": returncode == 0}
         return Call("POST", "/execute", {"command": command}, shows=shows)
 
     def list_commands(self, name: str) -> Call:
@@ -126,6 +136,10 @@ class OldContract(Dialect):
     def start(self, name: str) -> Call:
         shows = {"name": name, "status": "running"}
         return Call("POST", "/workflow/start", {"name": name}, shows=shows)
+
+    def start_unknown(self, name: str) -> Call:
+        shows = {"error": f"workflow {name!r} not found"}
+        return Call("POST", "/workflow/start", {"name": name}, 404, shows)
 
     def stop(self, run_id: str) -> Call:
         shows = {"id": run_id, "status": "stopped"}
@@ -144,8 +158,8 @@ class NewApi(Dialect):
         # Not /livez: the old /health asks the database, and so must what it is compared with.
         return Call("GET", "/readyz", shows={"status": "ready"})
 
-    def execute(self, command: str, output: str) -> Call:
-        shows = {"status": "completed", "output": output, "returncode": 0}
+    def execute(self, command: str, output: str, returncode: int = 0) -> Call:
+        shows = _ended(output, returncode)
         return Call("POST", "/api/v1/workflows/execute", {"command": command}, shows=shows)
 
     def list_commands(self, name: str) -> Call:
@@ -157,6 +171,10 @@ class NewApi(Dialect):
     def start(self, name: str) -> Call:
         shows = {"name": name, "status": "queued"}
         return Call("POST", "/api/v1/workflows/start", {"name": name}, 202, shows)
+
+    def start_unknown(self, name: str) -> Call:
+        shows = {"code": "command-not-found"}
+        return Call("POST", "/api/v1/workflows/start", {"name": name}, 404, shows)
 
     def stop(self, run_id: str) -> Call:
         shows = {"id": run_id, "status": "cancelled"}

@@ -82,6 +82,36 @@ def test_every_operation_of_every_stack_succeeds(old: Server, both: Server) -> N
         assert active_workflows(url) == []
 
 
+def test_people_the_command_line_and_followers(old: Server, both: Server) -> None:
+    done = locust(
+        *("-u", "14", "-r", "14", "-t", "3s"),
+        *("MixedLegacy", "MixedShim", "MixedNew", "CliClient", "LogFollower"),
+        LOADTEST_LEGACY_URL=old.urls["legacy daemon"],
+        LOADTEST_SHIM_URL=both.urls["legacy API"],
+        LOADTEST_NEW_URL=both.urls["new API"],
+    )
+    assert done.returncode == 0, done.stdout
+    seen = figures(done.stdout)
+    # A wrong exit code and an unknown name are what was asked for, not failures.
+    people = ("execute failing", "start unknown", "start workflow", "stop workflow", "status")
+    wanted = {f"{stack}/{operation}" for stack in STACKS for operation in people}
+    wanted |= {f"new/cli {operation}" for operation in ("run", "status", "runs")}
+    wanted |= {f"new/{o}" for o in ("start background run", "follow first line")}
+    wanted |= {"new/follow to the end"}
+    assert wanted <= seen.keys(), done.stdout
+    assert {name for name, (sent, failed) in seen.items() if not sent or failed} == set()
+    for url in (old.urls["legacy daemon"], both.urls["legacy API"]):
+        assert active_workflows(url) == []
+
+
+def test_a_follower_that_cannot_follow_is_a_failure(limit: str) -> None:
+    done = locust(*("--host", limit, "-u", "2", "-r", "2", "-t", "3s"), "LogFollower", "CliClient")
+    assert done.returncode == 1, done.stdout
+    seen = figures(done.stdout)
+    assert seen["new/cli run"][0] == seen["new/cli run"][1] > 0
+    assert seen["new/start background run"][0] == seen["new/start background run"][1] > 0
+
+
 def test_answers_that_only_look_right_are_failures(limit: str) -> None:
     done = locust(
         *("--host", limit, "-u", "1", "-t", "2s", "--exit-code-on-error", "7", "ShimScript"),
