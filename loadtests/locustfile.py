@@ -8,8 +8,10 @@
 from __future__ import annotations
 
 from locust import events
+from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 
+from loadtests import shapes
 from loadtests.clients import CliClient, LogFollower
 from loadtests.users import (
     LegacyScript,
@@ -34,6 +36,12 @@ __all__ = [
 FINISH_WITHIN = 10.0  # seconds
 
 
+@events.init_command_line_parser.add_listener
+def add_options(parser: LocustArgumentParser, **_: object) -> None:
+    """What only this file can do."""
+    shapes.add_option(parser)
+
+
 @events.init.add_listener
 def let_tasks_finish(environment: Environment, **_: object) -> None:
     """Without this a user could be cut off between starting a workflow and knowing its id."""
@@ -47,3 +55,4 @@ def choose(environment: Environment, **_: object) -> None:
     options = environment.parsed_options
     if options and not (options.user_classes or options.class_picker or options.worker):
         environment.user_classes = [LegacyScript, ShimScript, NewClient]
+    shapes.choose(environment)
