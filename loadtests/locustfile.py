@@ -13,6 +13,7 @@ from locust.env import Environment
 
 from loadtests import shapes
 from loadtests.clients import CliClient, LogFollower
+from loadtests.compare.install import install
 from loadtests.users import (
     LegacyScript,
     MixedLegacy,
@@ -56,3 +57,9 @@ def choose(environment: Environment, **_: object) -> None:
     if options and not (options.user_classes or options.class_picker or options.worker):
         environment.user_classes = [LegacyScript, ShimScript, NewClient]
     shapes.choose(environment)
+
+
+@events.init.add_listener
+def compare(environment: Environment, **_: object) -> None:
+    """Show the stacks side by side."""
+    install(environment)

@@ -36,7 +36,7 @@ class Course(LoadTestShape):
         least = len(environment.user_classes)
         peak = max(least, (options and options.num_users) or 10)
         length: float = (options and options.run_time) or self.lasts
-        passed = self.get_run_time() / length  # type: ignore[no-untyped-call]
+        passed = self.get_run_time() / length
         for until, share in self.stages:
             if passed < until:
                 return max(least, round(peak * share)), peak

@@ -10,6 +10,7 @@ import os
 import random
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
+from uuid import uuid4
 
 from locust import HttpUser, between
 from locust.clients import ResponseContextManager
@@ -107,6 +108,8 @@ class Stack(Checked):
         """Nothing has been started or printed yet."""
         self.started: set[str] = set()
         self.echoes = 0
+        # A canary takes a share of the clients, and would take all users of one name or none.
+        self.client.headers["X-Client-Id"] = uuid4().hex
         super().on_start()
 
     def on_stop(self) -> None:
@@ -192,7 +195,7 @@ class Mixed(Stack):
         run_id = self.start_workflow()
         if run_id is not None:
             for _ in range(random.randint(1, 4)):
-                self.wait()  # type: ignore[no-untyped-call]
+                self.wait()
                 self.status()
             self.stop_workflow(run_id)
 

@@ -1,0 +1,184 @@
+"""Chromium, driven over its DevTools protocol: no driver to install, no browser to download.
+
+The protocol: https://chromedevtools.github.io/devtools-protocol/
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+LISTENS = re.compile(rb"^DevTools listening on (ws://\S+)")
+WITHIN = 60.0  # seconds; only a hang takes that long
+QUIET = (
+    *("--headless=new", "--remote-debugging-port=0", "--no-first-run", "--disable-gpu"),
+    *("--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--hide-scrollbars", "--force-color-profile=srgb"),
+)
+
+
+def chromium() -> str | None:
+    """Where it is: CHROMIUM, or the first of the usual names."""
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+
+
+class Browser:
+    """A browser with one page. What goes wrong in the page is collected in `problems`."""
+
+    def __init__(self, program: str, home: Path) -> None:
+        argv = [program, *QUIET, f"--user-data-dir={home}"]
+        if os.geteuid() == 0:
+            argv.append("--no-sandbox")  # it refuses to run as root with one
+        self.problems: list[str] = []
+        self._process = subprocess.Popen(
+            [*argv, "about:blank"], stderr=subprocess.PIPE, process_group=0
+        )
+        self._said: deque[bytes] = deque(maxlen=50)
+        self._events: deque[dict[str, Any]] = deque()
+        self._asked = 0
+        self._session: str | None = None
+        self._wire = self._connected()
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session = None
+        try:
+            with suppress(ConnectionClosed):
+                self.call("Browser.close")
+            self._process.wait(10)
+        except (subprocess.TimeoutExpired, TimeoutError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        finally:
+            self._wire.close()
+            self._reader.join()
+
+    def call(self, method: str, **params: object) -> dict[str, Any]:
+        """Send one command; events that come before its answer are taken on the way."""
+        self._asked += 1
+        message = {"id": self._asked, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        self._wire.send(json.dumps(message))
+        while True:
+            answer = self._next()
+            if answer.get("id") == self._asked:
+                assert "error" not in answer, f"{method}: {answer['error']}"
+                result: dict[str, Any] = answer["result"]
+                return result
+
+    def goto(self, url: str) -> None:
+        """Open it, and wait until all of it has been loaded."""
+        self._events.clear()
+        answer = self.call("Page.navigate", url=url)
+        assert "errorText" not in answer, f"{url}: {answer['errorText']}"
+        while not any(event["method"] == "Page.loadEventFired" for event in self._events):
+            self._next()
+
+    def evaluate(self, expression: str) -> Any:  # noqa: ANN401
+        """Return what an expression, or the promise it is, comes to."""
+        answer = self.call(
+            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
+        )
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def until(self, condition: str) -> None:
+        """Look at each frame that is drawn, until the condition holds."""
+        self.evaluate(
+            "new Promise((hold, fail) => {"
+            f"  const look = () => ({condition}) ? hold() : requestAnimationFrame(look);"
+            f"  setTimeout(() => fail(new Error(document.body.innerText)), {WITHIN * 1000});"
+            "  look();"
+            "})"
+        )
+
+    def prefer(self, scheme: str) -> None:
+        """Be light or dark, as a system may ask pages to be."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.call("Emulation.setEmulatedMedia", features=features)
+
+    def screenshot(self, path: Path, width: int, height: int) -> None:
+        """A picture of the top of the page, as PNG."""
+        self.resize(width, height)
+        shot = self.call("Page.captureScreenshot", format="png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the page that much room."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+
+    def _connected(self) -> ClientConnection:
+        """Connect as soon as it says where it listens; go on reading, so that it never blocks."""
+        found = threading.Event()
+        urls: list[str] = []
+
+        def read() -> None:
+            assert self._process.stderr is not None
+            with self._process.stderr as lines:
+                for line in lines:
+                    self._said.append(line)
+                    if match := LISTENS.match(line):
+                        urls.append(match[1].decode())
+                        found.set()
+            found.set()
+
+        self._reader = threading.Thread(target=read, daemon=True)
+        self._reader.start()
+        assert found.wait(WITHIN), "it did not start"
+        assert urls, b"".join(self._said).decode()
+        return connect(urls[0], max_size=None)
+
+    def _next(self) -> dict[str, Any]:
+        message: dict[str, Any] = json.loads(self._wire.recv(WITHIN + 10))
+        if "method" in message:
+            self._events.append(message)
+            if problem := _problem(message["method"], message["params"]):
+                self.problems.append(problem)
+        return message
+
+
+def _problem(method: str, params: dict[str, Any]) -> str | None:
+    """What an event says went wrong in the page."""
+    match method:
+        case "Runtime.exceptionThrown":
+            return f"exception: {params['exceptionDetails']}"
+        case "Runtime.consoleAPICalled" if params["type"] in {"error", "warning", "assert"}:
+            return f"console: {[argument.get('value') for argument in params['args']]}"
+        case "Log.entryAdded" if params["entry"]["level"] in {"error", "warning"}:
+            return f"log: {params['entry']['text']} {params['entry'].get('url', '')}"
+        case "Network.loadingFailed" if not params.get("canceled"):
+            return f"not loaded: {params['errorText']}"
+        case "Network.responseReceived" if params["response"]["status"] >= 400:
+            return f"status {params['response']['status']}: {params['response']['url']}"
+    return None
