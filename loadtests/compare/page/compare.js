@@ -15,15 +15,18 @@
   const number = (value, digits) =>
     value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   const known = (value, write) => (value === null || value === undefined ? "–" : write(value));
-  const rounded = (value) => known(value, (v) => number(v, v > 0 && v < 10 ? 1 : 0));
+  const rounded = (value) => known(value, (v) => number(v, v > 0 && v < 9.95 ? 1 : 0));
   const percent = (value) =>
     known(value, (v) => (v > 0 && v < 0.001 ? "< 0.1" : number(v * 100, v ? 1 : 0)) + " %");
-  const times = (value) => known(value, (v) => number(v, v < 10 ? 2 : 0) + "×");
+  const times = (value) => known(value, (v) => number(v, v < 9.995 ? 2 : 0) + "×");
 
   function verdict(metric, ratio) {
     if (ratio === null || ratio === undefined || Math.abs(ratio - 1) <= 0.05) return "";
     return metric === "rate" === ratio > 1 ? "better" : "worse";
   }
+
+  // Also where there is no ratio, because the old daemon has never failed.
+  const failsMore = (figures, base) => base && figures.error_rate > base.error_rate * 1.05;
 
   // Elements that stay, so that a table can be read, and selected from, while it changes
 
@@ -94,7 +97,7 @@
           },
           cell(NAMES[stack], `text ${stack}`),
           cell(number(figures.requests, 0)),
-          cell(percent(figures.error_rate)),
+          cell(percent(figures.error_rate), failsMore(figures, stacks.legacy) ? "worse" : ""),
           ...["rate", "p50", "p95", "p99"].map((metric) => cell(rounded(figures[metric]))),
           ...METRICS.map((metric) => {
             const ratio = figures.ratios && figures.ratios[metric];
@@ -110,26 +113,25 @@
     find("routes-problem").textContent = stages.problem
       ? stages.problem + (stages.routes.length ? "; these are the last stages it told." : ".")
       : "";
-    const total = ({ answered }) => (answered.legacy || 0) + (answered.new || 0);
-    const routes = [...stages.routes].sort((a, b) => !total(a) - !total(b));
-    const rows = routes.map((row) => {
-      const { legacy = 0, new: served = 0 } = row.answered;
-      const all = legacy + served;
-      return {
-        tag: "tr",
-        attributes: { class: "first" },
-        children: [
-          { tag: "th", text: row.route, attributes: { scope: "row" } },
-          cell(row.stage, "text stage"),
-          cell(`${row.percent} %`),
-          cell(number(all, 0)),
-          cell(all ? percent(legacy / all) : "–"),
-          cell(all ? percent(served / all) : "–"),
-          cell(number(served, 0)),
-        ],
-      };
-    });
+    const answers = ({ answered: { legacy = 0, new: served = 0 } }) => legacy + served;
+    const called = stages.routes.filter(answers);
+    const others = stages.routes.filter((row) => !answers(row));
+    const rows = called.map((row) => ({
+      tag: "tr",
+      attributes: { class: "first" },
+      children: [
+        { tag: "th", text: row.route, attributes: { scope: "row" } },
+        cell(row.stage, "stage"),
+        cell(`${row.percent} %`),
+        cell(number(answers(row), 0)),
+        cell(percent((row.answered.legacy || 0) / answers(row))),
+        cell(percent((row.answered.new || 0) / answers(row))),
+      ],
+    }));
     put(find("routes").tBodies[0], rows);
+    find("others").hidden = !others.length;
+    const item = (row) => ({ tag: "li", text: `${row.route}: ${row.stage}, ${row.percent} %` });
+    put(find("others").querySelector("ul"), others.map(item));
   }
 
   function showChoice({ operations }) {
