@@ -14,13 +14,14 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import contextmanager, suppress
+from queue import Queue
+from typing import IO, TYPE_CHECKING, Any
 
-from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -38,43 +39,54 @@ def chromium() -> str | None:
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
-class Browser:
-    """A browser with one page. What goes wrong in the page is collected in `problems`."""
+@contextmanager
+def browsing(program: str, home: Path) -> Iterator[Browser]:
+    """Start a browser with its state in `home`, and end it."""
+    argv = [program, *QUIET, f"--user-data-dir={home}", "about:blank"]
+    if os.geteuid() == 0:
+        argv.insert(1, "--no-sandbox")  # it refuses to run as root with one
+    process = subprocess.Popen(argv, stderr=subprocess.PIPE, process_group=0)
+    assert process.stderr is not None
+    address: Queue[str | None] = Queue()
+    reader = threading.Thread(target=_read, args=(process.stderr, address), daemon=True)
+    reader.start()
+    try:
+        url = address.get(timeout=WITHIN)
+        assert url, f"{program} did not start"
+        with connect(url, max_size=None) as wire:
+            yield Browser(wire)
+            wire.send(json.dumps({"id": 0, "method": "Browser.close"}))
+            process.wait(WITHIN)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        reader.join()
 
-    def __init__(self, program: str, home: Path) -> None:
-        argv = [program, *QUIET, f"--user-data-dir={home}"]
-        if os.geteuid() == 0:
-            argv.append("--no-sandbox")  # it refuses to run as root with one
+
+def _read(lines: IO[bytes], address: Queue[str | None]) -> None:
+    """Find where it listens; go on reading, so that it never blocks."""
+    with lines:
+        for line in lines:
+            if match := LISTENS.match(line):
+                address.put(match[1].decode())
+    address.put(None)
+
+
+class Browser:
+    """A page in a browser. What goes wrong in the page is collected in `problems`."""
+
+    def __init__(self, wire: ClientConnection) -> None:
         self.problems: list[str] = []
-        self._process = subprocess.Popen(
-            [*argv, "about:blank"], stderr=subprocess.PIPE, process_group=0
-        )
-        self._said: deque[bytes] = deque(maxlen=50)
+        self._wire = wire
         self._events: deque[dict[str, Any]] = deque()
         self._asked = 0
         self._session: str | None = None
-        self._wire = self._connected()
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._session = None
-        try:
-            with suppress(ConnectionClosed):
-                self.call("Browser.close")
-            self._process.wait(10)
-        except (subprocess.TimeoutExpired, TimeoutError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        finally:
-            self._wire.close()
-            self._reader.join()
 
     def call(self, method: str, **params: object) -> dict[str, Any]:
         """Send one command; events that come before its answer are taken on the way."""
@@ -137,27 +149,6 @@ class Browser:
             deviceScaleFactor=1,
             mobile=False,
         )
-
-    def _connected(self) -> ClientConnection:
-        """Connect as soon as it says where it listens; go on reading, so that it never blocks."""
-        found = threading.Event()
-        urls: list[str] = []
-
-        def read() -> None:
-            assert self._process.stderr is not None
-            with self._process.stderr as lines:
-                for line in lines:
-                    self._said.append(line)
-                    if match := LISTENS.match(line):
-                        urls.append(match[1].decode())
-                        found.set()
-            found.set()
-
-        self._reader = threading.Thread(target=read, daemon=True)
-        self._reader.start()
-        assert found.wait(WITHIN), "it did not start"
-        assert urls, b"".join(self._said).decode()
-        return connect(urls[0], max_size=None)
 
     def _next(self) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(self._wire.recv(WITHIN + 10))

@@ -16,7 +16,7 @@ MOST = 600
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """`values` are (requests per second, p95 in ms) by operation and stack."""
+    """`values` are (right answers per second, p95 in ms) by operation and stack."""
 
     seconds: float
     users: int
@@ -53,7 +53,7 @@ class History:
         # The operations that are shared now: their number may have changed in between.
         since = {name: now.minus(before.get(name, Tally())) for name, now in found.items()}
         values = {
-            name: (tally.requests / (seconds - earlier), tally.percentile(0.95))
+            name: ((tally.requests - tally.failures) / (seconds - earlier), tally.percentile(0.95))
             for name, tally in with_shared(since, shared(found)).items()
         }
         self.points.append(Point(seconds, users, values))

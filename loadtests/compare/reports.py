@@ -16,8 +16,8 @@ FIGURES = ("requests", "failures", "error_rate", "rate", "p50", "p95", "p99")
 ANSWERED = ("legacy", "new")
 HEAD = (
     *("operation", "stack", "requests", "failures", "error rate"),
-    *("requests/s", "p50 ms", "p95 ms", "p99 ms"),
-    *(f"{name} / old daemon's" for name in ("requests/s", "p50", "p95", "p99", "error rate")),
+    *("right answers/s", "p50 ms", "p95 ms", "p99 ms"),
+    *(f"{name} / old daemon's" for name in ("right answers/s", "p50", "p95", "p99", "error rate")),
     *(f"answered by {stack} stack" for stack in ANSWERED),
 )
 

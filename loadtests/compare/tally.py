@@ -58,12 +58,12 @@ class Tally:
         return found
 
     def figures(self, seconds: float) -> dict[str, Any]:
-        """What is shown of it."""
+        """What is shown of it. `rate` is of right answers only: refusing is quick."""
         return {
             "requests": self.requests,
             "failures": self.failures,
             "error_rate": self.failures / self.requests if self.requests else None,
-            "rate": self.requests / seconds if seconds > 0 else None,
+            "rate": (self.requests - self.failures) / seconds if seconds > 0 else None,
             "p50": self.percentile(0.5),
             "p95": self.percentile(0.95),
             "p99": self.percentile(0.99),

@@ -66,14 +66,14 @@ def test_ratios_are_to_the_old_daemon_and_sums_are_of_what_all_have_done() -> No
     assert list(rows) == [SHARED, "execute", "follow", "status"]
     assert shared(BOTH) == ["execute", "status"]
     assert rows["status"]["shim"]["ratios"] == {
-        "rate": 2,
+        "rate": 19.9 / 9.8,
         "p50": 0.25,
         "p95": 0.25,
         "p99": 0.25,
         "error_rate": 0.25,
     }
-    assert rows["status"]["new"]["ratios"]["rate"] == 0.5
-    assert rows["status"]["legacy"]["rate"] == 10
+    assert rows["status"]["new"]["ratios"]["rate"] == 5 / 9.8
+    assert rows["status"]["legacy"]["rate"] == 9.8
     # No failure of the old daemon to divide by, and no old daemon.
     assert rows["execute"]["shim"]["ratios"]["error_rate"] is None
     assert set(rows["follow"]["new"]["ratios"].values()) == {None}

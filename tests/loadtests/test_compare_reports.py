@@ -61,7 +61,7 @@ def test_csv_and_html(old: Server, both: Server, tmp_path: Path, more: list[str]
         assert row["error rate"] == "0"
         if stack == "shim":
             assert row["answered by new stack"] == requests
-            assert float(row["requests/s / old daemon's"]) > 0
+            assert float(row["right answers/s / old daemon's"]) > 0
     page = (tmp_path / "run-6_comparison.html").read_text()
     frozen = page.split('<script id="frozen" type="application/json">')[1].split("</script>")[0]
     comparison = json.loads(frozen)

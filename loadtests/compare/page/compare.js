@@ -17,16 +17,19 @@
   const known = (value, write) => (value === null || value === undefined ? "–" : write(value));
   const rounded = (value) => known(value, (v) => number(v, v > 0 && v < 9.95 ? 1 : 0));
   const percent = (value) =>
-    known(value, (v) => (v > 0 && v < 0.001 ? "< 0.1" : number(v * 100, v ? 1 : 0)) + " %");
+    known(value, (v) => (v > 0 && v < 0.001 ? "< 0.1" : number(v * 100, v > 0 && v < 1 ? 1 : 0)) + " %");
   const times = (value) => known(value, (v) => number(v, v < 9.995 ? 2 : 0) + "×");
 
-  function verdict(metric, ratio) {
-    if (ratio === null || ratio === undefined || Math.abs(ratio - 1) <= 0.05) return "";
-    return metric === "rate" === ratio > 1 ? "better" : "worse";
-  }
-
   // Also where there is no ratio, because the old daemon has never failed.
-  const failsMore = (figures, base) => base && figures.error_rate > base.error_rate * 1.05;
+  const failsMore = (figures, base) => Boolean(base) && figures.error_rate > base.error_rate * 1.05;
+
+  // What fails more than the old daemon is not called better: refusing is quick.
+  function verdict(metric, figures, base) {
+    const ratio = figures.ratios && figures.ratios[metric];
+    if (ratio === null || ratio === undefined || Math.abs(ratio - 1) <= 0.05) return "";
+    if ((metric === "rate") !== ratio > 1) return "worse";
+    return failsMore(figures, base) ? "" : "better";
+  }
 
   // Elements that stay, so that a table can be read, and selected from, while it changes
 
@@ -58,21 +61,21 @@
 
   function showSummary({ operations, shared }) {
     const row = operations.find((each) => each.operation === "");
-    const tile = ([stack, { ratios }]) => ({
+    const tile = ([stack, figures]) => ({
       tag: "div",
       children: [
         { tag: "h2", text: `${NAMES[stack]}, compared with the old daemon` },
         {
           tag: "dl",
-          children: [["rate", "requests/s"], ["p50", "p50"], ["p95", "p95"], ["p99", "p99"]].map(
+          children: [["rate", "right answers/s"], ["p50", "p50"], ["p95", "p95"], ["p99", "p99"]].map(
             ([metric, name]) => ({
               tag: "div",
               children: [
                 { tag: "dt", text: name },
                 {
                   tag: "dd",
-                  text: times(ratios[metric]),
-                  attributes: { class: verdict(metric, ratios[metric]) },
+                  text: times(figures.ratios[metric]),
+                  attributes: { class: verdict(metric, figures, row.stacks.legacy) },
                 },
               ],
             }),
@@ -99,10 +102,11 @@
           cell(number(figures.requests, 0)),
           cell(percent(figures.error_rate), failsMore(figures, stacks.legacy) ? "worse" : ""),
           ...["rate", "p50", "p95", "p99"].map((metric) => cell(rounded(figures[metric]))),
-          ...METRICS.map((metric) => {
-            const ratio = figures.ratios && figures.ratios[metric];
-            return cell(figures.ratios ? times(ratio) : "", verdict(metric, ratio));
-          }),
+          ...METRICS.map((metric) =>
+            figures.ratios
+              ? cell(times(figures.ratios[metric]), verdict(metric, figures, stacks.legacy))
+              : cell(""),
+          ),
         ],
       })),
     );
