@@ -80,7 +80,9 @@ def _locust(options: argparse.Namespace, extra: Sequence[str], urls: dict[str, s
     else:
         argv += ["--web-host", options.web_host, "--web-port", str(options.web_port)]
         argv.append("--class-picker")
-        _say(f"Locust        http://{options.web_host}:{options.web_port}   Ctrl-C ends it all")
+        url = f"http://{options.web_host}:{options.web_port}"
+        _say(f"Locust        {url}   Ctrl-C ends it all")
+        _say(f"Compare       {url}/compare/   the stacks side by side, also a tab of Locust")
     settings = {"LOADTEST_WORKFLOW": seed.WORKFLOW, **urls}
     locust = subprocess.Popen(argv, cwd=ROOT, env=os.environ | settings)
     try:

@@ -112,6 +112,46 @@ def test_a_follower_that_cannot_follow_is_a_failure(limit: str) -> None:
     assert seen["new/start background run"][0] == seen["new/start background run"][1] > 0
 
 
+LOSES_LINES = """
+import sys
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route, WebSocketRoute
+
+async def start(request):
+    return JSONResponse({"job_id": "1", "status": "queued"}, 202)
+
+async def follow(socket):
+    await socket.accept()
+    await socket.send_json({"type": "log", "message": "half of it"})
+    await socket.send_json({"type": "end"})
+    await socket.close()
+
+routes = [
+    Route("/api/v1/workflows/execute", start, methods=["POST"]),
+    WebSocketRoute("/ws/workflows/1/logs", follow),
+]
+uvicorn.run(Starlette(routes=routes), port=int(sys.argv[1]), log_level="critical")
+"""
+
+
+def test_a_log_that_is_not_whole_is_a_failure(unused_tcp_port: int) -> None:
+    argv = [sys.executable, "-c", LOSES_LINES, str(unused_tcp_port)]
+    with subprocess.Popen(argv, cwd=ROOT) as server:
+        try:
+            url = f"http://127.0.0.1:{unused_tcp_port}"
+            web_page(url)
+            done = locust("--host", url, "-u", "1", "-t", "2s", "LogFollower")
+        finally:
+            server.terminate()
+    seen = figures(done.stdout)
+    assert seen["new/follow first line"][1] == 0
+    sent, failed = seen["new/follow to the end"]
+    assert sent == failed > 0
+    assert "10 characters instead of" in done.stdout
+
+
 def test_answers_that_only_look_right_are_failures(limit: str) -> None:
     done = locust(
         *("--host", limit, "-u", "1", "-t", "2s", "--exit-code-on-error", "7", "ShimScript"),
