@@ -12,9 +12,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import psutil
 import requests
 
 from loadtests import seed
@@ -23,6 +24,7 @@ from loadtests.servers import OLD_DAEMON, ROOT, StartError, dual
 LOCUSTFILE = "loadtests/locustfile.py"
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LOCUST_ENDS_WITHIN = 15.0  # seconds; its users finish their tasks and stop their workflows
+WORKERS_END_WITHIN = 2.0
 
 
 class Stopped(BaseException):
@@ -88,10 +90,14 @@ def _locust(options: argparse.Namespace, extra: Sequence[str], urls: dict[str, s
     try:
         return locust.wait()
     except Stopped as stopped:
+        workers = _children(locust)
         # The terminal sends Ctrl-C to Locust as well; told twice, it would end in a hurry.
         if stopped.number != signal.SIGINT:
             locust.send_signal(stopped.number)
-        return _ended(locust)
+        try:
+            return _ended(locust)
+        finally:
+            _end(workers)
 
 
 def _ended(locust: subprocess.Popen[bytes]) -> int:
@@ -102,6 +108,24 @@ def _ended(locust: subprocess.Popen[bytes]) -> int:
         except subprocess.TimeoutExpired:
             locust.send_signal(number)
     return locust.wait()
+
+
+def _children(locust: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The workers of `--processes`."""
+    try:
+        return psutil.Process(locust.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _end(workers: list[psutil.Process]) -> None:
+    """End those that Locust leaves behind: for a while after a test it knows no worker."""
+    _, left = psutil.wait_procs(workers, WORKERS_END_WITHIN)
+    for signal_one in (psutil.Process.terminate, psutil.Process.kill):
+        for worker in left:
+            with suppress(psutil.NoSuchProcess):
+                signal_one(worker)
+        _, left = psutil.wait_procs(left, LOCUST_ENDS_WITHIN)
 
 
 def _end_workflows(urls: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 STACKS = {"legacy": "old daemon", "shim": "shim", "new": "/api/v1"}
 BASE = "legacy"
 SHARED = ""
-"""Stands for all operations that every stack under load has had."""
+"""Stands for all operations that can be compared."""
 
 
 class Entry(Protocol):
@@ -96,15 +96,16 @@ def with_shared(found: Tallies, operations: Iterable[str]) -> Tallies:
     return found | sums
 
 
-def loaded(found: Tallies) -> list[str]:
-    """The stacks that have had any load."""
-    return [stack for stack in STACKS if any(stack == other for _, other in found)]
-
-
 def shared(found: Tallies) -> list[str]:
-    """The operations that each of them has had: what they can be compared by as a whole."""
-    names = sorted({operation for operation, _ in found})
-    return [name for name in names if all((name, stack) in found for stack in loaded(found))]
+    """The operations that each stack has had: what they can be compared by as a whole.
+
+    Of the stacks, those that have had any operation of the old daemon's, or else all under load.
+    """
+    names = {stack: {name for name, other in found if other == stack} for stack in STACKS}
+    under_load = [had for had in names.values() if had]
+    base = names[BASE]
+    compared = [had for had in under_load if had & base] if base else under_load
+    return sorted(set.intersection(*compared)) if compared else []
 
 
 COMPARED = ("rate", "p50", "p95", "p99", "error_rate")

@@ -81,6 +81,13 @@ def test_ratios_are_to_the_old_daemon_and_sums_are_of_what_all_have_done() -> No
     assert "ratios" not in rows[SHARED]["legacy"]
 
 
+def test_operations_of_one_stack_alone_take_nothing_from_the_others() -> None:
+    only = {key: tally for key, tally in BOTH.items() if key[1] != "new"}
+    assert shared(only | {("follow", "new"): steady(10, 500)}) == ["execute", "status"]
+    assert shared({("follow", "new"): steady(10, 500)}) == ["follow"]
+    assert shared({}) == []
+
+
 def test_nothing_has_been_counted() -> None:
     assert compared({}, 0) == []
     assert compared({("status", "shim"): Tally()}, 0)[0]["stacks"]["shim"]["rate"] is None

@@ -10,6 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 import requests
 
@@ -17,6 +18,7 @@ from loadtests.calls import OPERATIONS, STACKS
 from loadtests.servers import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from loadtests.servers import Server
@@ -64,6 +66,13 @@ def web_page(url: str) -> str:
         except requests.ConnectionError:
             assert time.monotonic() < ends
             time.sleep(0.1)
+
+
+def wait_until(holds: Callable[[], object]) -> None:
+    ends = time.monotonic() + WITHIN
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.1)
 
 
 def test_every_operation_of_every_stack_succeeds(old: Server, both: Server) -> None:
@@ -190,3 +199,23 @@ def test_loadtest_starts_everything_and_ends_it(tmp_path: Path, unused_tcp_port:
         with pytest.raises(requests.ConnectionError):
             requests.get(url, timeout=5)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_workers_that_locust_forgets_are_ended_too(unused_tcp_port: int) -> None:
+    argv = [sys.executable, "-m", "loadtests.run", "--web-port", str(unused_tcp_port)]
+    with subprocess.Popen([*argv, "--processes", "1"], cwd=ROOT, stdout=subprocess.DEVNULL) as run:
+        url = f"http://127.0.0.1:{unused_tcp_port}"
+        web_page(url)
+        started = {"user_count": 1, "spawn_rate": 1, "user_classes": "ShimScript"}
+        count = f"{url}/worker-count"
+        wait_until(lambda: requests.get(count, timeout=5).json()["worker_count"] == 1)
+        requests.post(f"{url}/swarm", data=started, timeout=30)
+        wait_until(lambda: requests.get(f"{url}/compare/data", timeout=5).json()["operations"])
+        requests.post(f"{url}/stop", timeout=30)
+        wait_until(lambda: requests.get(count, timeout=5).json()["worker_count"] == 0)
+        children = psutil.Process(run.pid).children(recursive=True)
+        locusts = [child for child in children if "locust" in child.cmdline()]
+        run.send_signal(signal.SIGTERM)
+        run.wait(WITHIN)
+    assert len(locusts) == 2
+    assert [process for process in locusts if process.is_running()] == []

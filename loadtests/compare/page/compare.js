@@ -139,9 +139,9 @@
   }
 
   function showChoice({ operations }) {
-    const names = operations.map((each) => each.operation);
+    const names = new Set(["", operation, ...operations.map((each) => each.operation)]);
     const option = (name) => ({ tag: "option", text: name || ALL, attributes: { value: name } });
-    put(find("operation"), (names.includes("") ? names : ["", ...names]).map(option));
+    put(find("operation"), [...names].map(option));
     find("operation").value = operation;
   }
 
