@@ -167,7 +167,7 @@ ROWS: Mapping[str, Row] = {
         Row("status", "GET /status", STATUS, lambda dialect: dialect.status()),
         Row(
             "ab",
-            "GET /status, as `ab` does",
+            "GET /status, as ab does",
             STATUS + " So many requests without a warm-up, as `ab -n 1000 -c 10` sends them.",
             lambda dialect: dialect.status(),
             count=1000,
