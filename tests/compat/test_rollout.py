@@ -166,8 +166,9 @@ def test_a_rollout_under_load_completes_by_itself(server: Server, new: httpx.Cli
 def test_a_fault_rolls_back_by_itself_and_only_the_canary_sees_it(
     fault: str, tmp_path: Path
 ) -> None:
-    """No parity gate here: the fault gets as far as the canary."""
+    """No parity gate here: the fault gets as far as the canary, and no further."""
     plan = PLAN.replace("parity = 0.99\n", "")
+    plan = plan.replace('percent = 25\nhold = "500ms"', 'percent = 25\nhold = "1m"')
     switch = tmp_path / "fault"
     with (
         start_faulty(tmp_path, fault, str(switch)) as broken,
