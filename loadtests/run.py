@@ -24,7 +24,7 @@ from loadtests.servers import OLD_DAEMON, ROOT, StartError, dual
 LOCUSTFILE = "loadtests/locustfile.py"
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LOCUST_ENDS_WITHIN = 15.0  # seconds; its users finish their tasks and stop their workflows
-WORKERS_END_WITHIN = 2.0
+WORKERS_END_WITHIN = 1.0
 
 
 class Stopped(BaseException):

@@ -210,7 +210,7 @@ def test_workers_that_locust_forgets_are_ended_too(unused_tcp_port: int) -> None
         count = f"{url}/worker-count"
         wait_until(lambda: requests.get(count, timeout=5).json()["worker_count"] == 1)
         requests.post(f"{url}/swarm", data=started, timeout=30)
-        wait_until(lambda: requests.get(f"{url}/compare/data", timeout=5).json()["operations"])
+        wait_until(lambda: requests.get(f"{url}/compare/data", timeout=5).json()["users"] == 1)
         requests.post(f"{url}/stop", timeout=30)
         wait_until(lambda: requests.get(count, timeout=5).json()["worker_count"] == 0)
         children = psutil.Process(run.pid).children(recursive=True)
