@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from loadtests import seed
 from loadtests.servers import OLD_DAEMON, ROOT, StartError, dual
 
 LOCUSTFILE = "loadtests/locustfile.py"
+LOOPBACK = "127.0.0.1"
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LOCUST_ENDS_WITHIN = 15.0  # seconds; its users finish their tasks and stop their workflows
 WORKERS_END_WITHIN = 1.0
@@ -76,7 +78,7 @@ def _start_servers(stack: ExitStack, stage: str) -> dict[str, str]:
 
 def _locust(options: argparse.Namespace, extra: Sequence[str], urls: dict[str, str]) -> int:
     """Run Locust to its end."""
-    argv = [sys.executable, "-m", "locust", "-f", LOCUSTFILE, *extra]
+    argv = [sys.executable, "-m", "locust", "-f", LOCUSTFILE, *_meeting(), *extra]
     if options.headless:
         argv.append("--headless")
     else:
@@ -98,6 +100,17 @@ def _locust(options: argparse.Namespace, extra: Sequence[str], urls: dict[str, s
             return _ended(locust)
         finally:
             _end(workers)
+
+
+def _meeting() -> list[str]:
+    """Where workers of `--processes` meet their master: on loopback, at a port of their own.
+
+    Locust's own choice is port 5557 on every interface, so that a second load test cannot start.
+    """
+    with socket.create_server((LOOPBACK, 0)) as free:
+        port = str(free.getsockname()[1])
+    bind = ["--master-bind-host", LOOPBACK, "--master-bind-port", port]
+    return [*bind, "--master-host", LOOPBACK, "--master-port", port]
 
 
 def _ended(locust: subprocess.Popen[bytes]) -> int:
@@ -155,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="loadtests.run", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
     add("--headless", action="store_true", help="without the web UI")
-    add("--web-host", default="127.0.0.1", help="address of the web UI (%(default)s)")
+    add("--web-host", default=LOOPBACK, help="address of the web UI (%(default)s)")
     add("-P", "--web-port", type=int, default=8089, help="its port (%(default)s)")
     add(
         "--stage",

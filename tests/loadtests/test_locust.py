@@ -215,6 +215,8 @@ def test_workers_that_locust_forgets_are_ended_too(unused_tcp_port: int) -> None
         wait_until(lambda: requests.get(count, timeout=5).json()["worker_count"] == 0)
         children = psutil.Process(run.pid).children(recursive=True)
         locusts = [child for child in children if "locust" in child.cmdline()]
+        listening = [at.laddr.ip for one in locusts for at in one.net_connections() if not at.raddr]
+        assert set(listening) == {"127.0.0.1"}
         run.send_signal(signal.SIGTERM)
         run.wait(WITHIN)
     assert len(locusts) == 2
