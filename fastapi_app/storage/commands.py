@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Select, bindparam, collate, select, update
@@ -19,6 +20,7 @@ from fastapi_app.storage.text import storable
 # Names sort by code point on every database, so that a page boundary means the same everywhere.
 CODE_POINT_ORDER = "C"
 
+_LANGUAGES = {str(language): language for language in Language}
 _BY_ID = select(commands).where(commands.c.id == bindparam("key"))
 _BY_NAME = select(commands).where(commands.c.name == bindparam("key"))
 _COUNT = (
@@ -110,6 +112,12 @@ class CommandStore:
         return None if values is None else _to_command(values)
 
 
+@lru_cache(1024)
+def _tags(text: str) -> tuple[str, ...]:
+    """Tags as they are stored; many commands have the same, or none."""
+    return tuple(json.loads(text))
+
+
 def _to_row(command: Command) -> dict[str, Any]:
     return {
         "id": command.id,
@@ -133,9 +141,9 @@ def _to_command(values: Mapping[Any, Any]) -> Command:
         name=values["name"],
         description=values["description"],
         code=values["code"],
-        language=Language(values["language"]),
+        language=_LANGUAGES[values["language"]],
         group=values["group_name"],
-        tags=tuple(json.loads(values["tags"])),
+        tags=_tags(values["tags"]),
         created_at=values["created_at"],
         updated_at=values["updated_at"],
         execution_count=values["execution_count"],
