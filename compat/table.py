@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from compat.call import Handler
@@ -39,10 +39,11 @@ class Row:
     """For a call that must not be executed twice: tells what `handler` would do and answer, given
     what the old stack did. Without one the call is a read, and the shadow executes it."""
 
-    @property
-    def name(self) -> str:
-        """How people write it: `POST /execute`."""
-        return f"{self.method} {self.path}"
+    name: str = field(init=False)
+    """How people write it: `POST /execute`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"{self.method} {self.path}")
 
 
 class RouteTable:

@@ -14,6 +14,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 AT_ONCE = 8
 """Requests whose answers begin in one turn of the loop."""
+SHORT = 1024
+"""Bytes of a head that is worth keeping."""
 _METHODS = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS".split())
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _STAND_IN = b"UNLINK"
@@ -174,12 +176,19 @@ class _Speller:
 
 
 def _spelled(head: bytes) -> bytes:
+    return _known(head) if len(head) <= SHORT else _spell(head)
+
+
+def _spell(head: bytes) -> bytes:
     lines, end, body = head.partition(b"\r\n\r\n")
     return b"\r\n".join(map(_line, lines.split(b"\r\n"))) + end + body
 
 
-@lru_cache(4096)
+_known = lru_cache(1024)(_spell)
+"""Within a second many heads are the same to the last byte."""
+_title = lru_cache(1024)(bytes.title)
+
+
 def _line(line: bytes) -> bytes:
-    """One line of a head; most of them are the same again and again."""
     name, colon, value = line.partition(b": ")
-    return name.title() + colon + value if colon else line
+    return _title(name) + colon + value if colon else line
