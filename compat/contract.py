@@ -66,14 +66,14 @@ class ContractApp:
         recorded = scope.get(RECORDED)
         handler = row.handler if recorded is None or row.rehearsal is None else row.rehearsal
         call = Call(
-            services=self._services,
-            settings=self._settings,
-            status_text=self._status_text,
-            scope=scope,
-            receive=receive,
-            parameters=parameters,
-            endpoints=self._endpoints,
-            recorded=recorded,
+            self._services,
+            self._settings,
+            self._status_text,
+            scope,
+            receive,
+            parameters,
+            self._endpoints,
+            recorded,
         )
         await _send(send, await _answer(row, handler, call))
 

@@ -58,8 +58,7 @@ class Answering:
         """Send a message of the answer on."""
         if message["type"] == "http.response.start":
             self.status, self.headers = message["status"], message["headers"]
-            merged = with_announcement(self.headers, self._announcement)
-            message = {**message, "headers": merged}
+            message["headers"] = with_announcement(self.headers, self._announcement)
         elif self._kept is not None:
             self._kept.add(message)
         await self._send(message)
