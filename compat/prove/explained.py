@@ -28,11 +28,21 @@ def _is_over_limits(request: Request, control: Answer, _: Answer) -> bool:
     return control.status in {414, 431} and (long or len(request.headers) >= MOST_HEADERS - 1)
 
 
+def _is_redirected_raw(request: Request, control: Answer, candidate: Answer) -> bool:
+    raw = not request.target.isascii()
+    return raw and control.status == candidate.status == 308
+
+
 EXPLANATIONS = (
     Explanation(
         "The old server refused more than 100 headers, and lines of over 64 KiB; the new one takes"
         " them.",
         _is_over_limits,
+    ),
+    Explanation(
+        "Raw bytes beyond ASCII in a target, which is no HTTP, the old server encoded twice in the"
+        " address it redirects to; the new one names the right address.",
+        _is_redirected_raw,
     ),
 )
 

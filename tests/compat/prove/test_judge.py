@@ -122,3 +122,15 @@ def test_what_is_meant_to_differ_is_counted_with_its_reason() -> None:
     assert verdict.unexplained == []
     assert sum(verdict.explained.values()) == 2
     assert judged(Request(b"GET", b"/", many[:50]), control, candidate).explained == {}
+
+
+def test_a_redirect_of_raw_bytes_names_another_address() -> None:
+    sides = [
+        Answer(308, [(b"Content-Type", b"text/html"), (b"Location", place)], b"")
+        for place in (b"/%C3%83%C2%A9/kill", b"/%C3%A9/kill")
+    ]
+    raw = judged(Request(b"POST", b"/processes/\xc3\xa9//kill"), *sides)
+    assert raw.unexplained == []
+    assert raw.explained.total() == 1
+    plain = judged(Request(b"POST", b"/processes/x//kill"), *sides)
+    assert [found.pointer for _, found in plain.unexplained] == ["header:location"]
