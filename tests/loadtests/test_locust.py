@@ -75,12 +75,19 @@ def wait_until(holds: Callable[[], object]) -> None:
         time.sleep(0.1)
 
 
+def hosts(old: Server, both: Server) -> dict[str, str]:
+    """Where the users of each stack send their load."""
+    return {
+        "LOADTEST_LEGACY_URL": old.urls["legacy daemon"],
+        "LOADTEST_SHIM_URL": both.urls["legacy API"],
+        "LOADTEST_NEW_URL": both.urls["new API"],
+    }
+
+
 def test_every_operation_of_every_stack_succeeds(old: Server, both: Server) -> None:
     done = locust(
         *("-u", "6", "-r", "6", "-t", "3s"),
-        LOADTEST_LEGACY_URL=old.urls["legacy daemon"],
-        LOADTEST_SHIM_URL=both.urls["legacy API"],
-        LOADTEST_NEW_URL=both.urls["new API"],
+        **hosts(old, both),
     )
     assert done.returncode == 0, done.stdout
     seen = figures(done.stdout)
@@ -95,9 +102,7 @@ def test_people_the_command_line_and_followers(old: Server, both: Server) -> Non
     done = locust(
         *("-u", "14", "-r", "14", "-t", "3s"),
         *("MixedLegacy", "MixedShim", "MixedNew", "CliClient", "LogFollower"),
-        LOADTEST_LEGACY_URL=old.urls["legacy daemon"],
-        LOADTEST_SHIM_URL=both.urls["legacy API"],
-        LOADTEST_NEW_URL=both.urls["new API"],
+        **hosts(old, both),
     )
     assert done.returncode == 0, done.stdout
     seen = figures(done.stdout)
