@@ -177,7 +177,8 @@ def _load_and_kill(server: Server, told: Told, seed: str, life: float) -> None:
 def _come_to_rest(api: Api, told: Told) -> None:
     """Stop what would go on for ever, also where no client heard that it was accepted."""
     try:
-        for run in list(api.runs(status="running")) + list(api.runs(status="queued")):
+        # Waiting ones first: what starts between the two looks is among the running ones.
+        for run in list(api.runs(status="queued")) + list(api.runs(status="running")):
             if run["command"].endswith(f"exec sleep {LIFETIME}"):
                 api.call("POST", f"{RUNS}/{run['id']}/stop").json(200)
         api.until_idle(QUIET_WITHIN)

@@ -12,9 +12,10 @@ from fastapi_app.engine.background import Background
 from fastapi_app.engine.elsewhere import final_trace, watch_adopted
 from fastapi_app.engine.launch import Scripts, launch_of
 from fastapi_app.engine.logs import LogFiles
-from fastapi_app.engine.process import Spawned, Spawner
+from fastapi_app.engine.process import NOT_EXECUTABLE, Spawned, Spawner
 from fastapi_app.engine.stopping import StopOrder, terminate, until_all_gone
 from fastapi_app.engine.traces import Trace, read_trace
+from fastapi_app.errors import SpawnFailedError
 from fastapi_app.models import Run, RunStatus
 
 
@@ -45,7 +46,11 @@ class Attempts:
             SpawnFailedError: at once or from the future: it cannot be started.
             AlreadyStartedError: from the future: this attempt has been started before.
         """
-        launch = launch_of(active.run, self._logs, self._scripts, durable=durable)
+        try:
+            launch = launch_of(active.run, self._logs, self._scripts, durable=durable)
+        except OSError as error:  # a name that is too long, a folder that cannot be read
+            detail = f"{error.filename}: {error.strerror}"
+            raise SpawnFailedError(detail, NOT_EXECUTABLE) from error
         active.launched = True
         return self._spawner.spawn(active.run.id, launch)
 

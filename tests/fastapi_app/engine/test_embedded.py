@@ -78,7 +78,13 @@ async def test_a_program_is_started_without_a_shell(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "code"), [("nosuch-program", 127), ("/nosuch/x", 127), ("/etc/passwd", 126)]
+    ("program", "code"),
+    [
+        ("nosuch-program", 127),
+        ("/nosuch/x", 127),
+        ("/etc/passwd", 126),
+        pytest.param("x" * 5000, 126, id="a name that is too long"),
+    ],
 )
 async def test_a_program_that_cannot_start_says_so_in_its_log(
     bench: Bench, program: str, code: int
