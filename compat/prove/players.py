@@ -21,6 +21,8 @@ SETTLED_WITHIN = 10.0
 """Seconds until what still runs is ended."""
 IMPATIENT = 0.3
 """The same for a case that has lost steps, which may have been those that end what it starts."""
+STUCK_AFTER = 10.0
+"""Seconds a run may live on once all its processes have been killed: then it is stuck."""
 LOOK = 0.002
 """Seconds between two looks at whether a run is over."""
 Answers = list[list[Answer]]
@@ -35,8 +37,10 @@ class Player:
         self._client = Client(server.address)
         self._garden = Garden(server.home)
         self._patience = SETTLED_WITHIN
+        self._last: Case | None = None
         self.killed = 0
         """Groups that had to be ended because a case has left them."""
+        self._stuck: list[Case] = []
 
     def close(self) -> None:
         self._client.close()
@@ -47,7 +51,7 @@ class Player:
     ) -> Answers:
         """Begin with what is planted, and play the cases in turn."""
         self._patience = min(self._patience, patience)
-        self._settle()
+        self.settled()
         self._patience = patience
         self._garden.plant(spares=spares)
         answers = [self._play(case) for case in cases]
@@ -55,25 +59,46 @@ class Player:
             drain(self.server)
         return answers
 
+    def settled(self) -> list[Case]:
+        """Wait for what the last case has left; returns the cases with runs that are stuck.
+
+        Such a run is not over though nothing of it runs: its server has lost it.
+        """
+        if self._last is not None:
+            self._settle(self._last)
+        return self._stuck
+
     def _play(self, case: Case) -> list[Answer]:
+        self._last = case
         answers = []
         for step in case.steps:
             answers.append(self._client.ask(step))
             if step.settle:
-                self._settle()
+                self._settle(case)
         return answers
 
-    def _settle(self) -> None:
-        """Wait until nothing runs; what will not end is ended."""
-        deadline = time.monotonic() + self._patience
+    def _settle(self, case: Case) -> None:
+        """Wait until nothing runs; what will not end is killed, and given up if that does not help.
+
+        `case` is the latest one played: runs that are stuck are put down to it.
+        """
+        if self._over_within(self._patience):
+            return
+        for pid in self._garden.live_pids():
+            self.killed += 1
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+        if not self._over_within(IMPATIENT if self._stuck else STUCK_AFTER):
+            self._stuck.append(case)
+            self._garden.give_up(self._garden.live())
+
+    def _over_within(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
         while self._garden.live():
             if time.monotonic() > deadline:
-                for pid in self._garden.live_pids():
-                    self.killed += 1
-                    with contextlib.suppress(ProcessLookupError, PermissionError):
-                        os.killpg(pid, signal.SIGKILL)
-                deadline = time.monotonic() + self._patience
+                return False
             time.sleep(LOOK)
+        return True
 
 
 class Company:

@@ -80,6 +80,14 @@ class Part:
                 return
         self.findings.append(Finding(self.route, self.stage, difference, case))
 
+    def lose(self, case: Case) -> None:
+        """Count a run that is never over; `case` was the latest when it was given up."""
+        self.find(
+            Difference("runs", "stuck", "are over", "one is not over, yet it has ended"), case
+        )
+        finding = self.findings[-1]
+        finding.case, finding.alone = finding.found, False
+
     @property
     def unexplained(self) -> int:
         """Differences, each as often as it came."""

@@ -74,6 +74,9 @@ def prove(options: Options) -> Report:
         proof = _Proof(options, players, total=sum(size for _, size, _ in series))
         for route, _, cases in series:
             proof.play(route, cases)
+        for player in players.players:
+            for case in player.settled():
+                proof.part(case.route, player.server.name).lose(case)
         parts = proof.parts
         for player in players.candidates:
             for finding in shadow_findings(player.server):

@@ -116,6 +116,7 @@ class Garden:
 
     def __init__(self, home: Path) -> None:
         self._logs = home / "logs"
+        self._given_up: set[str] = set()
         # A batch is played by a thread of its own, one at a time.
         self._database = sqlite3.connect(
             home / "mcli.db", timeout=10, isolation_level=None, check_same_thread=False
@@ -124,11 +125,14 @@ class Garden:
     def close(self) -> None:
         self._database.close()
 
-    def live(self) -> int:
-        """How many runs are not over."""
-        query = f"SELECT count(*) FROM runs WHERE status IN {LIVE}"  # noqa: S608 - constants
-        found: int = self._database.execute(query).fetchone()[0]
-        return found
+    def live(self) -> set[str]:
+        """The runs that are not over, but for those given up."""
+        query = f"SELECT id FROM runs WHERE status IN {LIVE}"  # noqa: S608 - constants
+        return {row[0] for row in self._database.execute(query)} - self._given_up
+
+    def give_up(self, runs: set[str]) -> None:
+        """Take these runs for live no longer: they will never be over."""
+        self._given_up |= runs
 
     def live_pids(self) -> list[int]:
         """The leaders of all groups that still run."""

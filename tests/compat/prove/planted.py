@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from cli.main import main
 from compat import adapters, contract, handlers, legacy_json
-from fastapi_app.models import Command
+from fastapi_app.engine.attempts import Attempts
+from fastapi_app.models import Command, Run
 
 
 def field() -> None:
@@ -52,11 +54,21 @@ def newline() -> None:
     legacy_json.dumps = lambda value: right(value).rstrip(b"\n")
 
 
+def stuck() -> None:
+    """Nobody sees a process end: its run goes on for ever."""
+
+    def wrong(*_: object) -> asyncio.Future[Run]:
+        return asyncio.get_running_loop().create_future()
+
+    Attempts.until_over = wrong  # type: ignore[method-assign, assignment]
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     "field": field,
     "status": status,
     "header": header,
     "newline": newline,
+    "stuck": stuck,
 }
 
 if __name__ == "__main__":
