@@ -13,7 +13,6 @@ from websockets.sync.client import connect
 
 from cli.client import (
     CONNECT_TIMEOUT,
-    LOOPBACK,
     Client,
     ClientError,
     Json,
@@ -21,6 +20,7 @@ from cli.client import (
     UnknownRun,
     run_path,
 )
+from cli.credentials import LOOPBACK
 from cli.ended import FINAL
 
 if TYPE_CHECKING:
@@ -190,6 +190,7 @@ def _events(client: Client, path: str, deadline: float) -> Iterator[Json]:
         # Being interrupted must not wait for a server that hangs.
         close_timeout=1,
         compression=None,
+        additional_headers=client.bearer.headers(),
         max_size=None,
         proxy=None if client.url.host in LOOPBACK else True,
     ) as socket:

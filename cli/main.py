@@ -37,6 +37,11 @@ COMMANDS = {
     "rollout": ("cli.cutover", "rollout", "Let legacy routes go over by a plan: start, status."),
     "prove": ("cli.cutover", "prove", "Prove that legacy routes answer the same in every stage."),
     "record": ("cli.cutover", "record", "Record calls of legacy routes, to be played by prove."),
+    "login": ("cli.accounts", "login", "Log in at a server, as a user with a password."),
+    "logout": ("cli.accounts", "logout", "End the login."),
+    "whoami": ("cli.accounts", "whoami", "Show as whom the server knows you."),
+    "keys": ("cli.accounts", "keys", "API keys of programs: add, list, rm."),
+    "users": ("cli.accounts", "users", "Users and their roles: add, list, set, rm."),
     "bench": ("cli.bench", "bench", "Reports of the benchmark: compare two, as a gate."),
     "completion": ("cli.completion", "completion", "Print the completion script of a shell."),
 }

@@ -24,6 +24,7 @@ from compat.schemas import (
     StatsAnswer,
 )
 from fastapi_app.schemas.problems import documented
+from fastapi_app.security import requires
 
 router = APIRouter(prefix="/api/v1/cutover", tags=["cutover"])
 
@@ -44,21 +45,36 @@ Route = Annotated[str | None, Query(description="Only this one", examples=["GET 
 Days = Annotated[float, Query(gt=0, le=3650, description="How far back calls count")]
 
 
-@router.get("/routes", response_model=list[RouteAnswer], responses=documented(503))
+@router.get(
+    "/routes",
+    dependencies=[requires("cutover:read")],
+    response_model=list[RouteAnswer],
+    responses=documented(503),
+)
 async def list_routes(live: Live) -> list[RouteAnswer]:
     """Every old route and its stage."""
     rows = live.table.rows
     return [RouteAnswer.of(row, live.cutover.place(name)) for name, row in rows.items()]
 
 
-@router.put("/routes", response_model=RouteAnswer, responses=documented(404, 409, 422, 503))
+@router.put(
+    "/routes",
+    dependencies=[requires("cutover:write")],
+    response_model=RouteAnswer,
+    responses=documented(404, 409, 422, 503),
+)
 async def set_stage(body: StageRequest, live: Live, address: Address) -> RouteAnswer:
     """Move a route to a stage, from the next call on, everywhere, and across restarts."""
     place = await live.cutover.set(body.move(address, time.time()))
     return RouteAnswer.of(live.table.rows[body.route], place)
 
 
-@router.get("/audit", response_model=list[AuditEntry], responses=documented(422, 503))
+@router.get(
+    "/audit",
+    dependencies=[requires("cutover:read")],
+    response_model=list[AuditEntry],
+    responses=documented(422, 503),
+)
 async def audit(
     live: Live,
     subject: Annotated[str | None, Query(description="A route, or a rollout")] = None,
@@ -70,7 +86,12 @@ async def audit(
     return [AuditEntry.of(entry) for entry in entries]
 
 
-@router.get("/stats", response_model=list[StatsAnswer], responses=documented(404, 422, 503))
+@router.get(
+    "/stats",
+    dependencies=[requires("cutover:read")],
+    response_model=list[StatsAnswer],
+    responses=documented(404, 422, 503),
+)
 async def stats(live: Live, route: Route = None) -> list[StatsAnswer]:
     """How often, how fast and how well both stacks answered since each route stands there."""
     names = list(live.table.rows) if route is None else [live.cutover.known(route)]
@@ -78,21 +99,36 @@ async def stats(live: Live, route: Route = None) -> list[StatsAnswer]:
     return [StatsAnswer.of(live.table.rows[n], live.cutover.place(n), since) for n in names]
 
 
-@router.get("/mismatches", response_model=list[MismatchAnswer], responses=documented(404, 422, 503))
+@router.get(
+    "/mismatches",
+    dependencies=[requires("cutover:read")],
+    response_model=list[MismatchAnswer],
+    responses=documented(404, 422, 503),
+)
 async def list_mismatches(live: Live, route: Route = None) -> list[MismatchAnswer]:
     """Where the stacks differ, the most frequent first."""
     wanted = None if route is None else live.cutover.known(route)
     return [MismatchAnswer.of(found) for found in await live.mismatches.all(wanted)]
 
 
-@router.delete("/mismatches", status_code=204, responses=documented(404, 422, 503))
+@router.delete(
+    "/mismatches",
+    dependencies=[requires("cutover:write")],
+    status_code=204,
+    responses=documented(404, 422, 503),
+)
 async def clear_mismatches(live: Live, route: Route = None) -> Response:
     """Forget what was found, of one route or of all."""
     await live.mismatches.clear(None if route is None else live.cutover.known(route))
     return Response(status_code=204)
 
 
-@router.get("/callers", response_model=list[CallerAnswer], responses=documented(404, 422, 503))
+@router.get(
+    "/callers",
+    dependencies=[requires("cutover:read")],
+    response_model=list[CallerAnswer],
+    responses=documented(404, 422, 503),
+)
 async def list_callers(
     live: Live,
     route: Route = None,
@@ -106,7 +142,12 @@ async def list_callers(
     return [CallerAnswer.of(caller) for caller in found]
 
 
-@router.get("/ready", response_model=ReadyAnswer, responses=documented(422, 503))
+@router.get(
+    "/ready",
+    dependencies=[requires("cutover:read")],
+    response_model=ReadyAnswer,
+    responses=documented(422, 503),
+)
 async def ready(live: Live, days: Days = 7) -> ReadyAnswer:
     """Whether the old stack can be deleted, and because of what (not)."""
     totals = await live.measures.totals()
@@ -121,6 +162,7 @@ async def ready(live: Live, days: Days = 7) -> ReadyAnswer:
 
 @router.get(
     "/record",
+    dependencies=[requires("cutover:read")],
     response_class=StreamingResponse,
     responses={
         200: {"content": {"application/x-ndjson": {}}, "description": "A case on each line"},

@@ -16,6 +16,7 @@ from compat.operations import Operations
 from compat.schemas import AuditEntry
 from fastapi_app.errors import StorageUnavailableError
 from fastapi_app.leaving import ClientLeftError, unless_client_leaves
+from fastapi_app.security import requires
 from fastapi_app.slow import TooSlowError, promptly
 
 router = APIRouter()
@@ -27,7 +28,7 @@ WITHIN = 20.0
 TOO_SLOW = 4408
 
 
-@router.websocket("/ws/cutover")
+@router.websocket("/ws/cutover", dependencies=[requires("cutover:read")])
 async def follow(
     socket: WebSocket, live: Live, after: Annotated[int | None, Query(ge=0)] = None
 ) -> None:

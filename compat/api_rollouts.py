@@ -14,6 +14,7 @@ from compat.progress import Phase, Rollout
 from compat.schemas import Words, when
 from compat.stages import Place, Stage
 from fastapi_app.schemas.problems import documented
+from fastapi_app.security import requires
 
 router = APIRouter(prefix="/api/v1/cutover/rollouts", tags=["cutover"])
 
@@ -150,7 +151,11 @@ NOTHING_TO_SAY = WordRequest(by="", reason="", step=None)
 
 
 @router.post(
-    "", status_code=201, response_model=RolloutAnswer, responses=documented(404, 409, 422, 503)
+    "",
+    dependencies=[requires("cutover:write")],
+    status_code=201,
+    response_model=RolloutAnswer,
+    responses=documented(404, 409, 422, 503),
 )
 async def start(
     body: StartRequest, live: Live, address: Address, response: Response
@@ -161,20 +166,33 @@ async def start(
     return RolloutAnswer.of(rollout, live)
 
 
-@router.get("", response_model=list[RolloutAnswer], responses=documented(503))
+@router.get(
+    "",
+    dependencies=[requires("cutover:read")],
+    response_model=list[RolloutAnswer],
+    responses=documented(503),
+)
 async def list_rollouts(live: Live) -> list[RolloutAnswer]:
     """The last hundred rollouts, the newest first."""
     return [RolloutAnswer.of(rollout, live) for rollout in await live.rollouts.all()]
 
 
-@router.get("/{rollout_id}", response_model=RolloutAnswer, responses=documented(404, 422, 503))
+@router.get(
+    "/{rollout_id}",
+    dependencies=[requires("cutover:read")],
+    response_model=RolloutAnswer,
+    responses=documented(404, 422, 503),
+)
 async def show(rollout_id: Id, live: Live) -> RolloutAnswer:
     """One rollout: its step, and what each gate said at the last look."""
     return RolloutAnswer.of(await live.rollouts.get(rollout_id), live)
 
 
 @router.post(
-    "/{rollout_id}/pause", response_model=RolloutAnswer, responses=documented(404, 409, 422, 503)
+    "/{rollout_id}/pause",
+    dependencies=[requires("cutover:write")],
+    response_model=RolloutAnswer,
+    responses=documented(404, 409, 422, 503),
 )
 async def pause(
     rollout_id: Id, live: Live, address: Address, body: WordRequest = NOTHING_TO_SAY
@@ -185,7 +203,10 @@ async def pause(
 
 
 @router.post(
-    "/{rollout_id}/resume", response_model=RolloutAnswer, responses=documented(404, 409, 422, 503)
+    "/{rollout_id}/resume",
+    dependencies=[requires("cutover:write")],
+    response_model=RolloutAnswer,
+    responses=documented(404, 409, 422, 503),
 )
 async def resume(
     rollout_id: Id, live: Live, address: Address, body: WordRequest = NOTHING_TO_SAY
@@ -196,7 +217,10 @@ async def resume(
 
 
 @router.post(
-    "/{rollout_id}/promote", response_model=RolloutAnswer, responses=documented(404, 409, 422, 503)
+    "/{rollout_id}/promote",
+    dependencies=[requires("cutover:write")],
+    response_model=RolloutAnswer,
+    responses=documented(404, 409, 422, 503),
 )
 async def promote(
     rollout_id: Id, live: Live, address: Address, body: WordRequest = NOTHING_TO_SAY
@@ -207,7 +231,10 @@ async def promote(
 
 
 @router.post(
-    "/{rollout_id}/abort", response_model=RolloutAnswer, responses=documented(404, 409, 422, 503)
+    "/{rollout_id}/abort",
+    dependencies=[requires("cutover:write")],
+    response_model=RolloutAnswer,
+    responses=documented(404, 409, 422, 503),
 )
 async def abort(
     rollout_id: Id, live: Live, address: Address, body: WordRequest = NOTHING_TO_SAY

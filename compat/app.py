@@ -57,7 +57,7 @@ async def open_app(
     Raises:
         StartupError: the home folder or the database cannot be used.
     """
-    app = create_new_app(settings)
+    app = create_new_app(settings, public=[page.MIGRATION])
     for router in (api.router, api_rollouts.router, api_live.router, page.router):
         app.include_router(router)
     async with app.router.lifespan_context(app):

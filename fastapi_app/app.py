@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,9 +13,20 @@ from fastapi_app import __version__, problems
 from fastapi_app.factory import open_services
 from fastapi_app.leaving import ClientLeftError
 from fastapi_app.middleware.body_limit import BodyLimit
-from fastapi_app.routers import commands, daemon, groups, health, live, runs, streams, workflows
+from fastapi_app.middleware.identity import Identity
+from fastapi_app.routers import (
+    auth,
+    commands,
+    daemon,
+    groups,
+    health,
+    live,
+    runs,
+    streams,
+    workflows,
+)
 from fastapi_app.schemas.events import ProgressEvent, RunEvent, StatusEvent
-from fastapi_app.schemas.problems import Problem
+from fastapi_app.schemas.problems import Problem, documented
 from fastapi_app.settings import Settings
 
 DESCRIPTION = """Runs commands and stored workflows, now or in the background, and shows them live.
@@ -25,8 +36,23 @@ problem details."""
 EXTRA_SCHEMAS = (Problem, RunEvent, StatusEvent, ProgressEvent)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application; its lifespan opens what it needs and puts it into `app.state.services`."""
+PUBLIC = (
+    "/api/v1/auth/login",
+    "/api/v1/auth/refresh",
+    "/docs",
+    "/livez",
+    "/openapi.json",
+    "/readyz",
+    "/static-offline-docs/",
+)
+"""What anybody may ask for."""
+
+
+def create_app(settings: Settings, public: Sequence[str] = ()) -> FastAPI:
+    """The application; its lifespan opens what it needs and puts it into `app.state.services`.
+
+    `public` are more paths that anybody may ask for.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -43,10 +69,11 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         license_info={"name": "MIT"},
     )
+    app.add_middleware(Identity, public=(*PUBLIC, *public))
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     problems.install(app)
     app.add_exception_handler(ClientLeftError, _answer_nobody)
-    for router in (streams, workflows, runs, groups, commands, daemon, health, live):
+    for router in (auth, streams, workflows, runs, groups, commands, daemon, health, live):
         app.include_router(router.router)
     _document_events(app)
     return app
@@ -79,5 +106,8 @@ def _forget_automatic_failures(document: dict[str, Any], schemas: dict[str, Any]
     schemas.pop("ValidationError", None)
     for methods in document["paths"].values():
         for operation in methods.values():
+            if "security" in operation:
+                refused = {str(status): found for status, found in documented(401, 403).items()}
+                operation["responses"] = refused | operation["responses"]
             if "application/json" in operation["responses"].get("422", {}).get("content", {}):
                 del operation["responses"]["422"]

@@ -162,6 +162,91 @@ class BodyTooLargeError(AppError):
         super().__init__(f"A body may have at most {limit} bytes.")
 
 
+class UnauthenticatedError(AppError):
+    """Nobody knows who asks. `problem` is the error code of RFC 6750, section 3.1."""
+
+    status, code, title = 401, "unauthenticated", "Who are you?"
+    problem: ClassVar[str | None] = None
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(
+            detail
+            or "This needs a token: send Authorization: Bearer <token>. On the server's machine"
+            " the token is in $MCLI_HOME/token, and mclictl reads it by itself; elsewhere use"
+            " `mclictl login`, or an API key of `mclictl keys add` in MCLI_TOKEN."
+        )
+
+
+class InvalidTokenError(UnauthenticatedError):
+    """The token is none of ours, or not any more."""
+
+    code, title = "invalid-token", "The token is not valid"
+    problem = "invalid_token"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{why}; log in again with `mclictl login`, or ask for a new API key.")
+
+
+class WrongPasswordError(AppError):
+    status, code, title = 401, "wrong-password", "Wrong name or password"
+
+    def __init__(self) -> None:
+        super().__init__("There is no active user of this name with this password.")
+
+
+class ForbiddenError(AppError):
+    status, code, title = 403, "forbidden", "Not allowed"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(
+            f"This needs the scope {scope!r}, which your token has not; ask an admin for it."
+        )
+        self.scope = scope
+
+
+class NoSessionError(AppError):
+    status, code, title = 409, "no-session", "This is not a login"
+
+    def __init__(self) -> None:
+        super().__init__("Only a user who has logged in with a password can do this.")
+
+
+class UserNotFoundError(AppError):
+    status, code, title = 404, "user-not-found", "No such user"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no user {name!r}; GET /api/v1/auth/users shows them.")
+
+
+class UserExistsError(AppError):
+    status, code, title = 409, "user-exists", "The name is taken"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"A user {name!r} exists already; PATCH /api/v1/auth/users/<name>.")
+
+
+class KeyNotFoundError(AppError):
+    status, code, title = 404, "key-not-found", "No such key"
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"There is no API key {key_id!r}; GET /api/v1/auth/keys shows yours.")
+
+
+class SessionNotFoundError(AppError):
+    status, code, title = 404, "session-not-found", "No such session"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(
+            f"There is no session {session_id!r}; GET /api/v1/auth/sessions shows yours."
+        )
+
+
+class InvalidAccountError(AppError):
+    """A password, a role, a scope or an expiry that cannot be."""
+
+    status, code, title = 422, "invalid-account", "This cannot be"
+
+
 class StartupError(Exception):
     """The server cannot start. The message is one line for the operator, with what to do."""
 

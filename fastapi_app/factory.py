@@ -18,21 +18,31 @@ from fastapi_app.engine.logs import LogFiles
 from fastapi_app.engine.process import Spawner
 from fastapi_app.engine.retention import Janitor, Limits
 from fastapi_app.errors import StartupError
+from fastapi_app.services.accounts import AccountService
 from fastapi_app.services.commands import CommandService
 from fastapi_app.services.daemon import DaemonService
 from fastapi_app.services.groups import GroupService
+from fastapi_app.services.identity import IdentityService
 from fastapi_app.services.live import LiveService
 from fastapi_app.services.processes import ProcessService
 from fastapi_app.services.runs import RunService
+from fastapi_app.services.tokens import HOME_PREFIX, Signer, new_secret
 from fastapi_app.services.upkeep import Upkeep
 from fastapi_app.services.workflows import WorkflowService
 from fastapi_app.settings import Settings
 from fastapi_app.storage.commands import CommandStore
 from fastapi_app.storage.database import Database, open_database
+from fastapi_app.storage.epoch import Epoch
 from fastapi_app.storage.groups import GroupStore
+from fastapi_app.storage.keys import KeyStore
 from fastapi_app.storage.processes import ProcessStore
 from fastapi_app.storage.runs import RunStore
+from fastapi_app.storage.secret_files import read_or_make
 from fastapi_app.storage.state import StateStore
+from fastapi_app.storage.users import UserStore
+
+TOKEN_FILE = "token"  # noqa: S105 - the name of a file
+"""The machine owner's token, in the home folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,8 @@ class Services:
     commands: CommandService
     processes: ProcessService
     daemon: DaemonService
+    identity: IdentityService
+    accounts: AccountService
     database: Database
 
 
@@ -92,6 +104,14 @@ async def _wired(settings: Settings, database: Database) -> AsyncIterator[Servic
     database.on_commit = hub.wake
     await daemon.start()
     await engine.start(await groups.all())
+    users, keys, signer = UserStore(database), KeyStore(database), _signer(settings)
+    identity = IdentityService(
+        home_token=_home_token(settings),
+        signer=signer,
+        users=users,
+        keys=keys,
+        epoch=Epoch(database),
+    )
     upkeep = asyncio.create_task(Upkeep(_janitor(settings), runs).run())
     try:
         yield Services(
@@ -112,13 +132,34 @@ async def _wired(settings: Settings, database: Database) -> AsyncIterator[Servic
                 engine=engine, processes=ProcessStore(database), runs=runs, logs=logs
             ),
             daemon=daemon,
+            identity=identity,
+            accounts=AccountService(
+                users=users,
+                keys=keys,
+                signer=signer,
+                access_lifetime=settings.access_lifetime,
+                session_lifetime=settings.session_lifetime,
+            ),
             database=database,
         )
     finally:
         upkeep.cancel()
         await asyncio.gather(upkeep, return_exceptions=True)
+        await identity.aclose()
         await hub.aclose()
         await engine.aclose()
+
+
+def _home_token(settings: Settings) -> str:
+    return read_or_make(
+        settings.home / TOKEN_FILE, lambda: f"{HOME_PREFIX}_{new_secret()}", at_least=32
+    )
+
+
+def _signer(settings: Settings) -> Signer:
+    if settings.secret_key is not None:
+        return Signer(settings.secret_key.get_secret_value().encode())
+    return Signer(read_or_make(settings.home / "secret", new_secret, at_least=32).encode())
 
 
 def _janitor(settings: Settings) -> Janitor:

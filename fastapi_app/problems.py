@@ -18,7 +18,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
-from fastapi_app.errors import AppError
+from fastapi_app.errors import AppError, ForbiddenError, UnauthenticatedError
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ class ProblemResponse(JSONResponse):
 def problem_response(error: AppError, instance: str) -> Response:
     """An application error as problem details."""
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    headers |= _challenge(error)
     return _problem(error.status, error.code, error.title, error.detail, instance, headers=headers)
 
 
@@ -68,6 +69,17 @@ def install(app: FastAPI) -> None:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         detail = "The server failed to answer; its log says why."
         return _problem(500, "internal", "Internal error", detail, request.url.path)
+
+
+def _challenge(error: AppError) -> dict[str, str]:
+    """What would help (RFC 6750, section 3)."""
+    if isinstance(error, ForbiddenError):
+        what = f', error="insufficient_scope", scope="{error.scope}"'
+    elif isinstance(error, UnauthenticatedError):
+        what = f', error="{error.problem}"' if error.problem else ""
+    else:
+        return {}
+    return {"WWW-Authenticate": f'Bearer realm="mcli"{what}'}
 
 
 def _problem(

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -19,6 +19,8 @@ from fastapi_app.errors import SettingsError
 
 PREFIX = "MCLI_"
 CONFIG_FILE = "config.toml"
+SECRET = frozenset({"secret_key"})
+"""Settings whose value is never shown."""
 
 
 def default_home() -> Path:
@@ -85,6 +87,17 @@ class Settings(BaseSettings):
     shutdown_grace: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         10.0, description="Seconds answers in flight may take after SIGTERM"
     )
+    secret_key: Annotated[SecretStr | None, Field(min_length=32)] = Field(
+        None,
+        description="What tokens are signed with, at least 32 characters, the same for all servers"
+        " on one database; default: the file secret in the home folder",
+    )
+    access_lifetime: Annotated[float, Field(ge=10, le=86_400, allow_inf_nan=False)] = Field(
+        900.0, description="Seconds until an access token of a login has to be refreshed"
+    )
+    session_lifetime: Annotated[float, Field(ge=60, allow_inf_nan=False)] = Field(
+        30 * 86_400, description="Seconds until a login ends, however often it is refreshed"
+    )
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
         "info", description="What the server says: debug, info, warning or error"
     )
@@ -147,4 +160,5 @@ def read_config(home: Path, settings: type[BaseSettings]) -> dict[str, Any]:
 
 def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     name = ".".join(str(part) for part in problem["loc"])
-    return f"{PREFIX}{name.upper()} ({name}): {problem['msg']}, not {problem['input']!r}"
+    found = "what is given" if name in SECRET else repr(problem["input"])
+    return f"{PREFIX}{name.upper()} ({name}): {problem['msg']}, not {found}"

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
+from loadtests.owner import authorization
+
 RUNS = "/api/v1/workflows"
 PAGE = 200
 
@@ -40,7 +42,8 @@ class Api:
         """
         content = None if body is None else json.dumps(body)
         try:
-            self._wire.request(method, path, content, {"Content-Type": "application/json"})
+            headers = {"Content-Type": "application/json"} | authorization(path)
+            self._wire.request(method, path, content, headers)
             answer = self._wire.getresponse()
             return Answer(answer.status, answer.read())
         except (OSError, http.client.HTTPException):

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.api import RUNS, Api, ApiError
+from loadtests.owner import own
 from loadtests.seed import plant
 from loadtests.servers import Server
 
@@ -146,6 +147,7 @@ def chaos(start: Callable[[], Server], home: Path, *, rounds: int, seed: int) ->
     """
     told = Told(home.parent / f"{home.name}-ledger")
     told.ledger.touch()
+    own(home)
     lives = random.Random(seed)
     for number in range(rounds):
         with start() as server:

@@ -12,6 +12,7 @@ from locust import between
 from websocket import WebSocket, WebSocketException, create_connection
 
 from loadtests.calls import Call
+from loadtests.owner import authorization
 from loadtests.users import ANSWER_WITHIN, Checked, NewStack, weighted
 
 RUNS = "/api/v1/workflows"
@@ -51,7 +52,7 @@ class CliClient(NewStack, Checked):
             f"{RUNS}/execute",
             name=f"{self.stack}/cli run",
             json=body,
-            headers=NDJSON,
+            headers=NDJSON | authorization(RUNS),
             timeout=ANSWER_WITHIN,
             catch_response=True,
         ) as response:
@@ -108,7 +109,7 @@ class LogFollower(NewStack, Checked):
         read = ""
         problem: Exception | None = None
         try:
-            socket = create_connection(url, timeout=ANSWER_WITHIN)
+            socket = create_connection(url, timeout=ANSWER_WITHIN, header=authorization(path))
             try:
                 for piece in _pieces(socket):
                     if not read:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlsplit
 
+from loadtests.owner import TOKEN
+
 TEXT, CLOSE, PING = 0x1, 0x8, 0x9
 PONG = bytes([0x8A, 0x80])
 SMALL_BUFFER = 4096
@@ -171,6 +173,7 @@ def handshake(url: str, run_id: str) -> bytes:
     key = base64.b64encode(os.urandom(16)).decode()
     return (
         f"GET /ws/workflows/{run_id}/logs HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\n"
+        f"Authorization: Bearer {TOKEN}\r\n"
         "Upgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
     ).encode()

@@ -22,6 +22,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import uvloop
 
+from loadtests.owner import authorization
+
 RETRY_SECONDS = 0.1  # after a broken connection, so that a dead server is not flooded
 CHECK_SECONDS = 0.05
 LONGEST_SECONDS = 600.0
@@ -308,6 +310,7 @@ def request_bytes(url: SplitResult, method: str, data: str | None) -> bytes:
     """The request as it goes over the wire; `data` is JSON."""
     target = (url.path or "/") + (f"?{url.query}" if url.query else "")
     head = f"{method} {target} HTTP/1.1\r\nHost: {url.netloc}\r\nAccept: */*\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in authorization(target).items())
     body = b""
     if data is not None:
         body = data.encode()

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from loadtests.api import RUNS, Api
 from loadtests.followers import Text, follow, sleepers
+from loadtests.owner import authorization
 
 LINE = 50  # characters, with the newline
 BURST = 100  # lines
@@ -82,7 +83,8 @@ def _read_all(url: str, run_id: str, period: str, size: int) -> float:
     wire = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=60)
     read = 0
     try:
-        wire.request("GET", f"{RUNS}/{run_id}/logs?stream=stdout&follow=true")
+        path = f"{RUNS}/{run_id}/logs?stream=stdout&follow=true"
+        wire.request("GET", path, headers=authorization(path))
         answer = wire.getresponse()
         while piece := answer.read1(CHUNK):
             if not block.startswith(piece, read % len(period)):

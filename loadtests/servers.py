@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from loadtests.homes import place
+from loadtests.owner import TOKEN, own
 
 ROOT = Path(__file__).resolve().parent.parent
 URL = re.compile(rb"^\W*(?P<name>new API|legacy API|legacy daemon|limit)\s+(?P<url>http://\S+)")
@@ -39,13 +40,18 @@ class Launch:
         """Start it on free ports with its state in `home`, and wait until it listens."""
         values = {"port": "0", "legacy_port": "0", "home": shlex.quote(str(home))}
         argv = [sys.executable, "-m", *shlex.split(self.module.format(**values))]
+        own(home)
         return start(argv, home, self.says, **self.settings)
 
     def by_hand(self) -> str:
         """The same as a line for the shell, on the usual ports."""
         settings = "".join(f"{name}={value} " for name, value in self.settings.items())
-        fresh = f"rm -rf {BY_HAND['home']}; " if "{home}" in self.module else ""
+        fresh = _fresh(BY_HAND["home"]) if "{home}" in self.module else ""
         return f"{fresh}{settings}python -m {self.module.format(**BY_HAND)}"
+
+
+def _fresh(home: str) -> str:
+    return f"rm -rf {home}; mkdir -m 700 {home}; echo {TOKEN} > {home}/token; "
 
 
 OLD_DAEMON = Launch("legacy_flask --port {legacy_port} --home {home}", frozenset({"legacy daemon"}))

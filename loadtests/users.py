@@ -16,6 +16,7 @@ from locust import HttpUser, between
 from locust.clients import ResponseContextManager
 
 from loadtests.calls import NEW_API, OLD_CONTRACT, Call, Dialect
+from loadtests.owner import authorization
 from loadtests.seed import WORKFLOW
 
 NAME = os.environ.get("LOADTEST_WORKFLOW", WORKFLOW)
@@ -80,7 +81,7 @@ class Checked(HttpUser):
             json=call.body,
             timeout=ANSWER_WITHIN,
             catch_response=True,
-            headers=headers,
+            headers=authorization(call.path) | (headers or {}),
         ) as response:
             if not response.status_code:  # never answered; Locust holds the reason
                 return None

@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 from loadtests import servers
 from loadtests.servers import ROOT, StartError, environment
 
@@ -34,6 +36,25 @@ class Server(servers.Server):
     @property
     def legacy(self) -> str:
         return self.urls.get("legacy API") or self.urls["legacy daemon"]
+
+    @property
+    def token(self) -> str:
+        """The machine owner's, made at the first start."""
+        return (self.home / "token").read_text(encoding="ascii").strip()
+
+    @property
+    def auth(self) -> dict[str, str]:
+        """The header that lets its owner in."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+    @property
+    def auth_line(self) -> str:
+        """The same, as it goes over the wire."""
+        return f"Authorization: Bearer {self.token}"
+
+    def client(self, timeout: float = 5) -> httpx.Client:
+        """Its owner's client of the new API."""
+        return httpx.Client(base_url=self.new, headers=self.auth, timeout=timeout)
 
     @property
     def pid(self) -> int:

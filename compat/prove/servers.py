@@ -20,6 +20,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
+from fastapi_app.factory import TOKEN_FILE
+
 STARTED_WITHIN = 60.0
 ENDED_WITHIN = 30.0
 KEPT_LINES = 200
@@ -68,7 +70,8 @@ class Server:
         url = urlsplit(self.api or "")
         connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=30)
         with contextlib.closing(connection):
-            headers = {"Content-Type": "application/json"}
+            token = (self.home / TOKEN_FILE).read_text(encoding="ascii").strip()
+            headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
             connection.request(method, path, json.dumps(body) if body else None, headers)
             answer = connection.getresponse()
             text = answer.read()

@@ -8,6 +8,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from fastapi_app.factory import Services
+from fastapi_app.services.accounts import AccountService
 from fastapi_app.services.commands import CommandService
 from fastapi_app.services.daemon import DaemonService
 from fastapi_app.services.groups import GroupService
@@ -44,8 +45,13 @@ async def _daemon(found: AllServices) -> DaemonService:
     return found.daemon
 
 
+async def _accounts(found: AllServices) -> AccountService:
+    return found.accounts
+
+
 Workflows = Annotated[WorkflowService, Depends(_workflows)]
 Runs = Annotated[RunService, Depends(_runs)]
 Groups = Annotated[GroupService, Depends(_groups)]
 Commands = Annotated[CommandService, Depends(_commands)]
+Accounts = Annotated[AccountService, Depends(_accounts)]
 Daemon = Annotated[DaemonService, Depends(_daemon)]

@@ -18,12 +18,14 @@ from fastapi_app.schemas.commands import (
     CommandSummary,
 )
 from fastapi_app.schemas.problems import documented
+from fastapi_app.security import requires
 
 router = APIRouter(prefix="/api/v1/commands", tags=["commands"])
 
 
 @router.post(
     "/create",
+    dependencies=[requires("commands:write")],
     status_code=201,
     response_model=CommandAnswer,
     responses=documented(400, 409, 413, 422, 503),
@@ -35,7 +37,12 @@ async def create(body: CommandRequest, response: Response, commands: Commands) -
     return CommandAnswer.of(command)
 
 
-@router.get("/list", response_model=CommandList, responses=documented(422, 503))
+@router.get(
+    "/list",
+    dependencies=[requires("commands:read")],
+    response_model=CommandList,
+    responses=documented(422, 503),
+)
 async def list_commands(
     commands: Commands,
     include_inactive: Annotated[bool, Query(alias="all")] = False,
@@ -56,21 +63,34 @@ async def list_commands(
     return CommandList(items=items, next_cursor=page.next_cursor)
 
 
-@router.get("/{name}", response_model=CommandAnswer, responses=documented(404, 503))
+@router.get(
+    "/{name}",
+    dependencies=[requires("commands:read")],
+    response_model=CommandAnswer,
+    responses=documented(404, 503),
+)
 async def show(name: str, commands: Commands) -> CommandAnswer:
     """One command with its code."""
     return CommandAnswer.of(await commands.get(name))
 
 
 @router.put(
-    "/{name}", response_model=CommandAnswer, responses=documented(400, 404, 409, 413, 422, 503)
+    "/{name}",
+    dependencies=[requires("commands:write")],
+    response_model=CommandAnswer,
+    responses=documented(400, 404, 409, 413, 422, 503),
 )
 async def change(name: str, body: CommandChanges, commands: Commands) -> CommandAnswer:
     """Change some fields of a command."""
     return CommandAnswer.of(await commands.update(name, body.given()))
 
 
-@router.delete("/{name}", status_code=204, responses=documented(404, 503))
+@router.delete(
+    "/{name}",
+    dependencies=[requires("commands:write")],
+    status_code=204,
+    responses=documented(404, 503),
+)
 async def delete(name: str, commands: Commands) -> None:
     """Forget a command; its runs stay."""
     await commands.delete(name)

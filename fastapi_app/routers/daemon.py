@@ -7,11 +7,17 @@ from fastapi import APIRouter
 from fastapi_app.dependencies.services import Daemon
 from fastapi_app.schemas.daemon import DaemonStatus
 from fastapi_app.schemas.problems import documented
+from fastapi_app.security import requires
 
 router = APIRouter(prefix="/api/v1/daemon", tags=["daemon"])
 
 
-@router.get("/status", response_model=DaemonStatus, responses=documented(503))
+@router.get(
+    "/status",
+    dependencies=[requires("daemon:read")],
+    response_model=DaemonStatus,
+    responses=documented(503),
+)
 async def status(daemon: Daemon) -> DaemonStatus:
     """What the server is and does."""
     now = await daemon.snapshot()

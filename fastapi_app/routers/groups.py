@@ -10,6 +10,7 @@ from fastapi_app.dependencies.services import Groups
 from fastapi_app.schemas.fields import GroupName
 from fastapi_app.schemas.groups import GroupAnswer, GroupList, GroupRequest
 from fastapi_app.schemas.problems import documented
+from fastapi_app.security import requires
 from fastapi_app.services.groups import GroupState
 
 router = APIRouter(prefix="/api/v1/groups", tags=["groups"])
@@ -17,31 +18,53 @@ router = APIRouter(prefix="/api/v1/groups", tags=["groups"])
 NewName = Annotated[GroupName, Path()]
 
 
-@router.get("", response_model=GroupList, responses=documented(503))
+@router.get(
+    "", dependencies=[requires("groups:read")], response_model=GroupList, responses=documented(503)
+)
 async def list_groups(groups: Groups) -> GroupList:
     """Every group, by name."""
     return GroupList(items=[_answer(state) for state in groups.all()])
 
 
-@router.put("/{name}", response_model=GroupAnswer, responses=documented(400, 404, 413, 422, 503))
+@router.put(
+    "/{name}",
+    dependencies=[requires("groups:write")],
+    response_model=GroupAnswer,
+    responses=documented(400, 404, 413, 422, 503),
+)
 async def put(name: NewName, body: GroupRequest, groups: Groups) -> GroupAnswer:
     """Make a group, or change how many of its runs may run at once."""
     return _answer(await groups.put(name, body.slots))
 
 
-@router.delete("/{name}", status_code=204, responses=documented(404, 409, 503))
+@router.delete(
+    "/{name}",
+    dependencies=[requires("groups:write")],
+    status_code=204,
+    responses=documented(404, 409, 503),
+)
 async def delete(name: str, groups: Groups) -> None:
     """Forget a group that no run goes on in."""
     await groups.delete(name)
 
 
-@router.post("/{name}/pause", response_model=GroupAnswer, responses=documented(404, 503))
+@router.post(
+    "/{name}/pause",
+    dependencies=[requires("groups:write")],
+    response_model=GroupAnswer,
+    responses=documented(404, 503),
+)
 async def pause(name: str, groups: Groups) -> GroupAnswer:
     """Let no run of a group start any more; what runs goes on."""
     return _answer(await groups.pause(name))
 
 
-@router.post("/{name}/resume", response_model=GroupAnswer, responses=documented(404, 503))
+@router.post(
+    "/{name}/resume",
+    dependencies=[requires("groups:write")],
+    response_model=GroupAnswer,
+    responses=documented(404, 503),
+)
 async def resume(name: str, groups: Groups) -> GroupAnswer:
     """Let the runs of a group start again."""
     return _answer(await groups.resume(name))

@@ -14,6 +14,7 @@ from fastapi_app.dependencies.services import AllServices
 from fastapi_app.errors import LogRemovedError, RunNotFoundError
 from fastapi_app.leaving import ClientLeftError, unless_client_leaves
 from fastapi_app.routers.events import change_message, log_events, log_message
+from fastapi_app.security import requires
 from fastapi_app.slow import TooSlowError, promptly
 
 router = APIRouter(prefix="/ws")
@@ -25,7 +26,7 @@ TOO_SLOW = 4408
 T = TypeVar("T")
 
 
-@router.websocket("/workflows")
+@router.websocket("/workflows", dependencies=[requires("workflows:read")])
 async def follow_all(
     socket: WebSocket, services: AllServices, live: Live, wanted: Events, since: Since = None
 ) -> None:
@@ -36,7 +37,7 @@ async def follow_all(
         await _tell(socket, changes, change_message, services.settings.send_timeout)
 
 
-@router.websocket("/workflows/{run_id}")
+@router.websocket("/workflows/{run_id}", dependencies=[requires("workflows:read")])
 async def follow_run(
     socket: WebSocket, run_id: str, services: AllServices, live: Live, since: Since = None
 ) -> None:
@@ -47,7 +48,7 @@ async def follow_run(
         await _tell(socket, changes, change_message, services.settings.send_timeout)
 
 
-@router.websocket("/workflows/{run_id}/logs")
+@router.websocket("/workflows/{run_id}/logs", dependencies=[requires("workflows:read")])
 async def follow_logs(
     socket: WebSocket, run_id: str, services: AllServices, live: Live, position: Position
 ) -> None:

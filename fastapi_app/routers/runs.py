@@ -26,13 +26,19 @@ from fastapi_app.schemas.workflows import (
     details,
     stop_answer,
 )
+from fastapi_app.security import requires
 
 router = APIRouter(prefix="/api/v1/workflows/{run_id}", tags=["runs"])
 
 SOFTLY = StopRequest()
 
 
-@router.get("", response_model=RunDetails, responses=documented(404, 503))
+@router.get(
+    "",
+    dependencies=[requires("workflows:read")],
+    response_model=RunDetails,
+    responses=documented(404, 503),
+)
 async def show(run_id: str, runs: Runs) -> RunDetails:
     """One run."""
     run = await runs.get(run_id)
@@ -41,7 +47,12 @@ async def show(run_id: str, runs: Runs) -> RunDetails:
     return details(runs.shown(run), progress)
 
 
-@router.get("/status", response_model=RunStatusAnswer, responses=documented(404, 503))
+@router.get(
+    "/status",
+    dependencies=[requires("workflows:read")],
+    response_model=RunStatusAnswer,
+    responses=documented(404, 503),
+)
 async def run_status(run_id: str, runs: Runs) -> RunStatusAnswer:
     """Where one run stands."""
     run = runs.shown(await runs.get(run_id))
@@ -50,21 +61,36 @@ async def run_status(run_id: str, runs: Runs) -> RunStatusAnswer:
     )
 
 
-@router.get("/history", response_model=History, responses=documented(404, 503))
+@router.get(
+    "/history",
+    dependencies=[requires("workflows:read")],
+    response_model=History,
+    responses=documented(404, 503),
+)
 async def history(run_id: str, runs: Runs) -> History:
     """When a run came to stand where, and why."""
     found = await runs.history(run_id)
     return History(items=[TransitionAnswer.model_validate(t, from_attributes=True) for t in found])
 
 
-@router.get("/steps", response_model=RunList, responses=documented(404, 503))
+@router.get(
+    "/steps",
+    dependencies=[requires("workflows:read")],
+    response_model=RunList,
+    responses=documented(404, 503),
+)
 async def steps(run_id: str, runs: Runs) -> RunList:
     """The runs of a document's steps."""
     items = [RunAnswer.of(runs.shown(step)) for step in await runs.steps(run_id)]
     return RunList(items=items, next_cursor=None)
 
 
-@router.post("/stop", response_model=StopAnswer, responses=documented(400, 404, 413, 422, 503))
+@router.post(
+    "/stop",
+    dependencies=[requires("workflows:write")],
+    response_model=StopAnswer,
+    responses=documented(400, 404, 413, 422, 503),
+)
 async def stop(run_id: str, runs: Runs, body: StopRequest = SOFTLY) -> StopAnswer:
     """Stop a run with all it started: SIGTERM, and SIGKILL after the grace period."""
     run, signal = await runs.stop(
@@ -73,13 +99,23 @@ async def stop(run_id: str, runs: Runs, body: StopRequest = SOFTLY) -> StopAnswe
     return stop_answer(runs.shown(run), signal.name if signal else None)
 
 
-@router.post("/input", status_code=204, responses=documented(400, 404, 409, 413, 422, 503))
+@router.post(
+    "/input",
+    dependencies=[requires("workflows:write")],
+    status_code=204,
+    responses=documented(400, 404, 409, 413, 422, 503),
+)
 async def send_input(run_id: str, body: InputRequest, runs: Runs) -> None:
     """Write to the standard input of a run that was started with `stdin`."""
     await runs.send(run_id, body.data, end=body.end)
 
 
-@router.delete("", status_code=204, responses=documented(404, 409, 503))
+@router.delete(
+    "",
+    dependencies=[requires("workflows:write")],
+    status_code=204,
+    responses=documented(404, 409, 503),
+)
 async def remove(run_id: str, runs: Runs) -> None:
     """Forget an ended run and its log."""
     await runs.remove(run_id)
@@ -87,6 +123,7 @@ async def remove(run_id: str, runs: Runs) -> None:
 
 @router.get(
     "/logs",
+    dependencies=[requires("workflows:read")],
     response_class=StreamingResponse,
     responses={
         200: {

@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from fastapi_app.dependencies.live import Events, LastSeq, Live, Since
 from fastapi_app.routers.events import NDJSON, SSE, change_response
 from fastapi_app.schemas.problems import documented
+from fastapi_app.security import requires
 
 router = APIRouter(prefix="/api/v1/workflows", tags=["events"])
 
@@ -24,6 +25,7 @@ def _content(*names: str) -> dict[str, object]:
 
 @router.get(
     "/events",
+    dependencies=[requires("workflows:read")],
     response_class=StreamingResponse,
     responses={
         200: {
@@ -50,6 +52,7 @@ async def all_events(
 
 @router.get(
     "/{run_id}/events",
+    dependencies=[requires("workflows:read")],
     response_class=StreamingResponse,
     responses={
         200: {

@@ -35,6 +35,7 @@ from fastapi_app.schemas.workflows import (
     StartRequest,
     WorkflowsStatus,
 )
+from fastapi_app.security import requires
 from fastapi_app.services.live import LiveService
 from fastapi_app.services.runs import RunService
 
@@ -43,6 +44,7 @@ router = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
 @router.post(
     "/execute",
+    dependencies=[requires("workflows:write")],
     response_model=ExecuteAnswer,
     response_model_exclude_none=True,
     responses={
@@ -73,6 +75,7 @@ async def execute(
 
 @router.post(
     "/start",
+    dependencies=[requires("workflows:write")],
     status_code=202,
     response_model=StartAnswer,
     responses=documented(400, 404, 409, 413, 422, 503),
@@ -84,6 +87,7 @@ async def start(body: StartRequest, response: Response, workflows: Workflows) ->
 
 @router.post(
     "/{run_id}/retry",
+    dependencies=[requires("workflows:write")],
     status_code=202,
     response_model=StartAnswer,
     responses=documented(404, 409, 422, 503),
@@ -93,7 +97,12 @@ async def retry(run_id: str, response: Response, workflows: Workflows, runs: Run
     return _started(await workflows.retry(await runs.get(run_id)), response)
 
 
-@router.get("/list", response_model=RunList, responses=documented(422, 503))
+@router.get(
+    "/list",
+    dependencies=[requires("workflows:read")],
+    response_model=RunList,
+    responses=documented(422, 503),
+)
 async def list_runs(
     runs: Runs, wanted: Wanted, limit: Limit = 50, cursor: Cursor = None
 ) -> RunList:
@@ -103,7 +112,12 @@ async def list_runs(
     return RunList(items=items, next_cursor=page.next_cursor)
 
 
-@router.post("/clean", response_model=CleanAnswer, responses=documented(400, 413, 422, 503))
+@router.post(
+    "/clean",
+    dependencies=[requires("workflows:write")],
+    response_model=CleanAnswer,
+    responses=documented(400, 413, 422, 503),
+)
 async def clean(body: CleanRequest, runs: Runs) -> CleanAnswer:
     """Forget ended runs and their logs; those of processes stay."""
     before = None if body.older_than is None else time.time() - body.older_than
@@ -114,7 +128,12 @@ async def clean(body: CleanRequest, runs: Runs) -> CleanAnswer:
     return CleanAnswer(removed=cleaned.removed, bytes=cleaned.bytes)
 
 
-@router.get("/status", response_model=WorkflowsStatus, responses=documented(503))
+@router.get(
+    "/status",
+    dependencies=[requires("workflows:read")],
+    response_model=WorkflowsStatus,
+    responses=documented(503),
+)
 async def service_status(daemon: Daemon) -> WorkflowsStatus:
     """The runner as a whole."""
     now = await daemon.snapshot()

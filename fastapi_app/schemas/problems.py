@@ -32,6 +32,8 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI `responses` for failures with these status codes."""
     texts = {
         400: "The body cannot be read: not UTF-8, or nested too deep",
+        401: "Wrong name or password, or a token that is not good any more",
+        403: "The token does not allow it",
         404: "There is nothing of that name or id",
         406: "Nothing the client accepts can be offered",
         409: "It conflicts with what is there",

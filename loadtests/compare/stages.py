@@ -7,6 +7,8 @@ from typing import Any
 
 import requests
 
+from loadtests.owner import authorization
+
 PATH = "/api/v1/cutover/routes"
 WITHIN = 2.0  # seconds
 
@@ -22,7 +24,8 @@ class Stages:
     def ask(self) -> None:
         """Take a new answer; without one, the routes stay as they were last seen."""
         try:
-            answer = requests.get(f"{self.url}{PATH}", timeout=WITHIN)
+            headers = authorization(PATH)
+            answer = requests.get(f"{self.url}{PATH}", headers=headers, timeout=WITHIN)
         except requests.RequestException as error:
             self.problem = f"{self.url} does not answer ({type(error).__name__})"
             return

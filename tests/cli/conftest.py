@@ -44,6 +44,8 @@ class Mclictl:
 
     url: str
     home: Path
+    token: str = ""
+    """Another home folder is not the machine owner's: the token has to be given."""
 
     def spawn(
         self, *args: str, stdin: TextIO | int = subprocess.DEVNULL, **extra: str
@@ -111,7 +113,8 @@ class Mclictl:
 
     def environment(self, **extra: str) -> dict[str, str]:
         """The tests' own environment, less what changes how things are printed."""
-        kept = environment(self.home, **({"MCLI_URL": self.url} | extra))
+        given = {"MCLI_URL": self.url} | ({"MCLI_TOKEN": self.token} if self.token else {})
+        kept = environment(self.home, **(given | extra))
         for name in {"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "VISUAL"} - extra.keys():
             kept.pop(name, None)
         return kept
@@ -137,4 +140,4 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def mclictl(server: Server, tmp_path: Path) -> Mclictl:
     """Call mclictl against that server."""
-    return Mclictl(server.new, tmp_path)
+    return Mclictl(server.new, tmp_path, server.token)

@@ -120,7 +120,7 @@ def test_a_run_that_goes_on_is_neither_forgotten_nor_repeated(mclictl: Mclictl) 
 
 def test_ended_runs_are_cleaned_away(tmp_path: Path) -> None:
     with start_server(tmp_path / "home") as server:
-        mclictl = Mclictl(server.new, tmp_path)
+        mclictl = Mclictl(server.new, tmp_path, server.token)
         good, bad = mclictl.finished("echo good"), mclictl.finished("echo bad; false")
         going = mclictl.background("sleep 1234")
         assert "--yes" in mclictl("clean", exits=2).stderr

@@ -52,7 +52,7 @@ def test_events_go_on_when_the_server_comes_back(tmp_path: Path) -> None:
     home, gate = tmp_path / "home", tmp_path / "gate"
     os.mkfifo(gate)
     with start_server(home) as first:
-        mclictl = Mclictl(first.new, tmp_path)
+        mclictl = Mclictl(first.new, tmp_path, first.token)
         run_id = mclictl.background(f"cat '{gate}'")
         with mclictl.spawn("events", "--since", "0", "--json") as process:
             assert [next_event(process)["status"] for _ in range(2)] == ["queued", "running"]

@@ -94,7 +94,7 @@ def test_following_several_goes_on_when_the_server_comes_back(tmp_path: Path) ->
     home, gate = tmp_path / "home", tmp_path / "gate"
     os.mkfifo(gate)
     with start_server(home) as first:
-        mclictl = Mclictl(first.new, tmp_path)
+        mclictl = Mclictl(first.new, tmp_path, first.token)
         slow = mclictl.background(f"echo before; cat '{gate}'")
         other = mclictl.finished("echo other")
         with mclictl.spawn("follow", slow, other) as process:

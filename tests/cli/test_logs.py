@@ -81,7 +81,7 @@ def test_following_goes_on_when_the_server_comes_back(tmp_path: Path) -> None:
     home, gate = tmp_path / "home", tmp_path / "gate"
     os.mkfifo(gate)
     with start_server(home) as first:
-        mclictl = Mclictl(first.new, tmp_path)
+        mclictl = Mclictl(first.new, tmp_path, first.token)
         run_id = mclictl.background(f"echo before; echo wrong >&2; cat '{gate}'; echo done >&2")
         with mclictl.spawn("logs", "-f", run_id) as process:
             assert process.stdout is not None

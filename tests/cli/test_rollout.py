@@ -46,7 +46,7 @@ def legacy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def here(legacy: Server, tmp_path: Path) -> Iterator[Mclictl]:
     """Mclictl against that server, which is left with every route on the old stack."""
-    caller = Mclictl(legacy.new, tmp_path)
+    caller = Mclictl(legacy.new, tmp_path, legacy.token)
     yield caller
     for row in caller.json("cutover", "show"):
         if row["rollout"]:
@@ -220,7 +220,7 @@ def test_a_mismatch_is_shown_with_both_sides(tmp_path: Path) -> None:
     names = {"new API", "legacy API"}
     planted = {"MCLI_TEST_FAULT": "field", "MCLI_DEFAULT_STAGE": "shadow"}
     with start([*argv, "--legacy-port", "0"], tmp_path, names, **planted) as server:
-        here = Mclictl(server.new, tmp_path)
+        here = Mclictl(server.new, tmp_path, server.token)
         httpx.get(f"{server.legacy}/status?all=1")
         deadline = time.monotonic() + 15
         while not here.json("cutover", "mismatches"):
@@ -242,7 +242,7 @@ def test_a_mismatch_is_shown_with_both_sides(tmp_path: Path) -> None:
 def test_a_watch_outlives_the_server(plan: str, tmp_path: Path) -> None:
     home = tmp_path / "home"
     with start_dual(home, MCLI_DEFAULT_STAGE="legacy") as first:
-        here = Mclictl(first.new, tmp_path)
+        here = Mclictl(first.new, tmp_path, first.token)
         watching = here.spawn("rollout", "start", plan, "-w", "--json")
         assert watching.stdout is not None
         begun = json.loads(watching.stdout.readline())

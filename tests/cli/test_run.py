@@ -141,7 +141,7 @@ def test_a_server_that_dies_is_told_with_the_id_of_the_run(tmp_path: Path) -> No
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     with start_server(tmp_path / "home") as server:
-        mclictl = Mclictl(server.new, tmp_path)
+        mclictl = Mclictl(server.new, tmp_path, server.token)
         with mclictl.spawn("run", f"echo begun; cat '{gate}'") as process:
             assert process.stdout is not None
             assert process.stderr is not None

@@ -60,7 +60,7 @@ def test_waiting_goes_on_when_the_server_comes_back(tmp_path: Path) -> None:
     home, gate = tmp_path / "home", tmp_path / "gate"
     os.mkfifo(gate)
     with start_server(home) as first:
-        mclictl = Mclictl(first.new, tmp_path)
+        mclictl = Mclictl(first.new, tmp_path, first.token)
         # The gate opens when the run is there to read it, and only after the server has gone.
         run_id = mclictl.background(f"echo begun; cat '{gate}'; exit 3")
         with mclictl.spawn("logs", "-f", run_id) as reader, mclictl.spawn("wait", run_id) as waiter:

@@ -38,7 +38,7 @@ def old(server: Server) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def new(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.new, timeout=30) as client:
+    with server.client(timeout=30) as client:
         yield client
 
 

@@ -34,7 +34,7 @@ def old(server: Server) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def new(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.new, timeout=30) as client:
+    with server.client(timeout=30) as client:
         yield client
 
 
@@ -63,7 +63,7 @@ def test_a_stage_holds_from_the_next_call_on(old: httpx.Client, new: httpx.Clien
 
 def test_stages_survive_a_restart(tmp_path: Path) -> None:
     with start_dual(tmp_path) as first:
-        with httpx.Client(base_url=first.new) as client:
+        with first.client() as client:
             move(client, "POST /execute", "legacy")
         first.kill()
     with start_dual(tmp_path) as second:
@@ -266,6 +266,6 @@ def test_a_stop_finishes_answers_and_leaves_background_runs(stage: str, tmp_path
                 assert piece, received
         assert first.process.wait(20) == 0
     (tmp_path / "gate.bg").write_text("held\n")
-    with start_dual(tmp_path) as second, httpx.Client(base_url=second.new) as client:
+    with start_dual(tmp_path) as second, second.client() as client:
         logs = client.get(f"/api/v1/workflows/{background['job_id']}/logs", params={"follow": True})
         assert logs.text == "held\nbye\n"

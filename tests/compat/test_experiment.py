@@ -42,7 +42,7 @@ def old(server: Server) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def new(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.new, timeout=30) as client:
+    with server.client(timeout=30) as client:
         yield client
         client.delete(f"{API}/mismatches").raise_for_status()
 
@@ -184,7 +184,7 @@ def test_a_field_that_differs_from_itself_blames_nobody(
     over = threading.Event()
 
     def run() -> None:
-        with httpx.Client(base_url=server.new, timeout=30) as client:
+        with server.client(timeout=30) as client:
             while not over.is_set():
                 client.post("/api/v1/workflows/execute", json={"command": "true"})
 
@@ -225,7 +225,7 @@ def test_a_real_fault_is_found_with_both_sides(
 ) -> None:
     with (
         start_faulty(tmp_path, fault, **SETTLED) as broken,
-        httpx.Client(base_url=broken.new, timeout=30) as client,
+        broken.client(timeout=30) as client,
         httpx.Client(base_url=broken.legacy, timeout=30) as old,
     ):
         for _ in range(30):
@@ -244,7 +244,7 @@ def test_a_full_queue_drops_and_counts(tmp_path: Path) -> None:
     settings = {**SETTLED, "MCLI_SHADOW_QUEUE": "5", "MCLI_SHADOW_SLOTS": "1"}
     with (
         start_faulty(tmp_path, "hang", **settings, MCLI_SHADOW_TIMEOUT="0.5") as broken,
-        httpx.Client(base_url=broken.new, timeout=30) as client,
+        broken.client(timeout=30) as client,
         httpx.Client(base_url=broken.legacy, timeout=30) as old,
     ):
         for _ in range(40):
@@ -258,7 +258,7 @@ def test_samples_hold_no_secrets(tmp_path: Path) -> None:
     settings = {**SETTLED, "MCLI_TEST_FAULT_ROUTE": "GET /processes/<id>"}
     with (
         start_faulty(tmp_path, "fail", **settings) as broken,
-        httpx.Client(base_url=broken.new, timeout=30) as client,
+        broken.client(timeout=30) as client,
         httpx.Client(base_url=broken.legacy, timeout=30) as old,
     ):
         body = {"command": "true", "environment": {"DB": "hunter2"}}
@@ -274,7 +274,7 @@ def test_a_control_that_fails_is_the_answer(tmp_path: Path) -> None:
     with (
         start_dual(tmp_path, **SETTLED) as broken,
         start_legacy(tmp_path / "alone") as alone,
-        httpx.Client(base_url=broken.new, timeout=30) as new,
+        broken.client(timeout=30) as new,
     ):
         for home in (broken.home, alone.home):
             with closing(sqlite3.connect(home / "mcli.db", isolation_level=None)) as database:

@@ -46,7 +46,11 @@ def until(found: Callable[[], Any], within: float = 20) -> Any:  # noqa: ANN401
 
 
 def move(server: Server, route: str, stage: str, **more: object) -> httpx.Response:
-    return httpx.put(f"{server.new}{API}/routes", json={"route": route, "stage": stage, **more})
+    return httpx.put(
+        f"{server.new}{API}/routes",
+        headers=server.auth,
+        json={"route": route, "stage": stage, **more},
+    )
 
 
 def stack(server: Server) -> str:
@@ -54,7 +58,9 @@ def stack(server: Server) -> str:
 
 
 def stats(server: Server) -> Any:  # noqa: ANN401
-    return httpx.get(f"{server.new}{API}/stats", params={"route": ROUTE}).json()[0]
+    return httpx.get(
+        f"{server.new}{API}/stats", headers=server.auth, params={"route": ROUTE}
+    ).json()[0]
 
 
 def test_a_move_holds_on_both_within_a_second(pair: list[Server]) -> None:
@@ -66,7 +72,7 @@ def test_a_move_holds_on_both_within_a_second(pair: list[Server]) -> None:
         until(lambda: stack(there) == stage)  # noqa: B023 - it is called at once
         assert time.monotonic() - at < SECOND
         assert stack(here) == stage
-    audit = httpx.get(f"{one.new}{API}/audit").json()
+    audit = httpx.get(f"{one.new}{API}/audit", headers=one.auth).json()
     assert [(entry["before"], entry["after"]) for entry in audit] == [
         ("new", "legacy"),
         ("legacy", "new"),
@@ -74,8 +80,8 @@ def test_a_move_holds_on_both_within_a_second(pair: list[Server]) -> None:
 
 
 def test_two_operators_at_once_move_it_once(pair: list[Server]) -> None:
-    revision = httpx.get(f"{pair[0].new}{API}/routes").json()[0]["revision"]
-    route = httpx.get(f"{pair[0].new}{API}/routes").json()[0]["route"]
+    revision = httpx.get(f"{pair[0].new}{API}/routes", headers=pair[0].auth).json()[0]["revision"]
+    route = httpx.get(f"{pair[0].new}{API}/routes", headers=pair[0].auth).json()[0]["route"]
     with ThreadPoolExecutor(8) as pool:
         moves = [
             pool.submit(move, pair[number % 2], route, "shadow", revision=revision)
@@ -95,27 +101,27 @@ def test_what_both_have_counted_is_told_as_one(pair: list[Server]) -> None:
     for server in pair:
         until(lambda: stats(server)["legacy"]["requests"] == 60)  # noqa: B023 - called at once
     until(lambda: stats(two)["shadow"]["compared"] == 60)
-    callers = until(lambda: httpx.get(f"{two.new}{API}/callers").json())
+    callers = until(lambda: httpx.get(f"{two.new}{API}/callers", headers=two.auth).json())
     assert {caller["route"] for caller in callers} == {ROUTE}
     until(lambda: _called(one) == 60)
 
 
 def _stage(server: Server) -> str:
-    rows = httpx.get(f"{server.new}{API}/routes").json()
+    rows = httpx.get(f"{server.new}{API}/routes", headers=server.auth).json()
     stage: str = next(row["stage"] for row in rows if row["route"] == ROUTE)
     return stage
 
 
 def _called(server: Server) -> int:
-    found = httpx.get(f"{server.new}{API}/callers").json()
+    found = httpx.get(f"{server.new}{API}/callers", headers=server.auth).json()
     return sum(caller["count"] for caller in found)
 
 
 def test_a_rollout_goes_on_when_the_server_that_began_it_is_killed(pair: list[Server]) -> None:
     one, two = pair
     with (
-        httpx.Client(base_url=one.new, timeout=30) as first,
-        httpx.Client(base_url=two.new, timeout=30) as second,
+        one.client(timeout=30) as first,
+        two.client(timeout=30) as second,
         load(two.legacy),
     ):
         rollout = begin(first)

@@ -140,7 +140,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def new(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.new, timeout=30) as client:
+    with server.client(timeout=30) as client:
         yield client
         for row in client.get(f"{API}/routes").json():
             if row["rollout"]:
@@ -172,7 +172,7 @@ def test_a_fault_rolls_back_by_itself_and_only_the_canary_sees_it(
     switch = tmp_path / "fault"
     with (
         start_faulty(tmp_path, fault, str(switch)) as broken,
-        httpx.Client(base_url=broken.new, timeout=30) as client,
+        broken.client(timeout=30) as client,
         load(broken.legacy) as caller,
     ):
         rollout = begin(client, plan)
@@ -195,7 +195,7 @@ def test_a_fault_rolls_back_by_itself_and_only_the_canary_sees_it(
 def test_in_the_shadow_no_client_sees_a_fault(fault: str, gate: str, tmp_path: Path) -> None:
     with (
         start_faulty(tmp_path, fault) as broken,
-        httpx.Client(base_url=broken.new, timeout=30) as client,
+        broken.client(timeout=30) as client,
         load(broken.legacy) as caller,
     ):
         found = until(client, begin(client), is_over)
@@ -208,7 +208,7 @@ def test_in_the_shadow_no_client_sees_a_fault(fault: str, gate: str, tmp_path: P
 def test_a_candidate_that_hangs_delays_nobody(tmp_path: Path) -> None:
     with (
         start_faulty(tmp_path, "hang", MCLI_SHADOW_TIMEOUT="0.3", MCLI_SHADOW_SLOTS="2") as broken,
-        httpx.Client(base_url=broken.new, timeout=30) as client,
+        broken.client(timeout=30) as client,
         load(broken.legacy) as caller,
     ):
         found = until(client, begin(client), is_over)
@@ -227,7 +227,7 @@ def test_killed_twenty_times_it_ends_where_it_should(tmp_path: Path) -> None:
         with start_dual(tmp_path, *args, **LEGACY) as running:
             ports = tuple(str(httpx.URL(u).port) for u in (running.new, running.legacy))  # type: ignore[assignment]
             with (
-                httpx.Client(base_url=running.new, timeout=30) as client,
+                running.client(timeout=30) as client,
                 load(running.legacy) as caller,
             ):
                 if not rollout:

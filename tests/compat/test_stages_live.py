@@ -41,7 +41,7 @@ def old(server: Server) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def new(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.new, timeout=30) as client:
+    with server.client(timeout=30) as client:
         yield client
 
 
@@ -224,13 +224,15 @@ def test_readiness_is_a_no_with_reasons(new: httpx.Client) -> None:
 
 
 def test_moves_are_told_over_a_websocket(server: Server, new: httpx.Client) -> None:
-    with connect(f"ws{server.new[4:]}/ws/cutover") as socket:
+    with connect(f"ws{server.new[4:]}/ws/cutover", additional_headers=server.auth) as socket:
         moved = move(new, STATUS, "shadow", reason="watched")
         event = json.loads(socket.recv(10))
         assert (event["type"], event["subject"], event["after"]) == ("audit", STATUS, "shadow")
         assert (event["revision"], event["reason"]) == (moved["revision"], "watched")
     move(new, STATUS, "legacy")
-    with connect(f"ws{server.new[4:]}/ws/cutover?after={event['seq'] - 1}") as socket:
+    with connect(
+        f"ws{server.new[4:]}/ws/cutover?after={event['seq'] - 1}", additional_headers=server.auth
+    ) as socket:
         assert json.loads(socket.recv(10)) == event
 
 

@@ -31,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def new(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.new, timeout=30) as client:
+    with server.client(timeout=30) as client:
         yield client
 
 

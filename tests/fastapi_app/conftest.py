@@ -29,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def client(server: Server) -> Iterator[httpx.Client]:
     """A client of that server."""
-    with httpx.Client(base_url=server.new, timeout=30) as client:
+    with server.client(timeout=30) as client:
         yield client
 
 

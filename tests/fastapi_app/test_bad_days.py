@@ -64,7 +64,9 @@ time.sleep(60)
 def heard(server: Server, run_id: str) -> list[dict[str, object]]:
     """All that a WebSocket on the logs of a run says."""
     url = f"{server.new.replace('http', 'ws', 1)}/ws/workflows/{run_id}/logs"
-    with connect(url, proxy=None, open_timeout=15, max_size=None) as socket:
+    with connect(
+        url, additional_headers=server.auth, proxy=None, open_timeout=15, max_size=None
+    ) as socket:
         said = [json.loads(message) for message in socket]
     assert socket.close_code == 1000
     return said
@@ -208,7 +210,10 @@ def test_followed_before_the_first_byte_and_removed_meanwhile(
     problem(client.post(f"{RUNS}/{run_id}/retry"), 404, "run-not-found")
     url = f"{server.new.replace('http', 'ws', 1)}/ws/workflows/{run_id}"
     for path in ("", "/logs"):
-        with connect(url + path, proxy=None) as socket, pytest.raises(ConnectionClosed) as closed:
+        with (
+            connect(url + path, additional_headers=server.auth, proxy=None) as socket,
+            pytest.raises(ConnectionClosed) as closed,
+        ):
             socket.recv(timeout=15)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4404
@@ -247,7 +252,7 @@ def test_a_log_at_its_limit(home: Path) -> None:
     os.mkfifo(gate)
     with (
         start_app(home, max_log_bytes=str(CAP)) as server,
-        httpx.Client(base_url=server.new, timeout=30) as client,
+        server.client(timeout=30) as client,
     ):
         run_id = start(client, f"yes 0123456 | head -c 100000; cat {gate}; echo late; echo e >&2")
         with client.stream("GET", f"{RUNS}/{run_id}/logs?follow=true&stream=stdout") as answer:
@@ -275,7 +280,7 @@ def test_ten_thousand_wait(home: Path) -> None:
     steps = "\n".join(f"  s{n}: {{run: 'true'}}" for n in range(MANY // 10))
     with (
         start_app(home, max_queued_runs=str(MANY)) as server,
-        httpx.Client(base_url=server.new, timeout=60) as client,
+        server.client(timeout=60) as client,
     ):
         client.post("/api/v1/groups/default/pause")
         name = created(client, "wide", f"steps:\n{steps}", language="yaml")
@@ -295,7 +300,7 @@ def test_ten_thousand_wait(home: Path) -> None:
         server.kill()
     with (
         start_app(home, max_queued_runs=str(MANY)) as server,
-        httpx.Client(base_url=server.new, timeout=60) as client,
+        server.client(timeout=60) as client,
     ):
         assert client.get(f"{RUNS}/status").json()["queued_runs"] == MANY + 10
         answer = client.post(f"{RUNS}/execute", json={"command": "true"})

@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from fastapi_app.engine import outcome
@@ -56,7 +55,7 @@ def test_what_goes_on_takes_as_long_as_it_takes(
     jump(clock, before)
     with (
         start_with_clock(home, clock) as server,
-        httpx.Client(base_url=server.new, timeout=15) as client,
+        server.client(timeout=15) as client,
     ):
         name = created(client, uuid4().hex, "steps: {a: {run: sleep 0.7}}", language="yaml")
         began = time.monotonic()
@@ -92,7 +91,7 @@ def test_what_goes_on_takes_as_long_as_it_takes(
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_the_next_server_has_another_clock(home: Path, tmp_path: Path, hours: int) -> None:
     clock = tmp_path / "clock"
-    with start_app(home) as server, httpx.Client(base_url=server.new, timeout=15) as client:
+    with start_app(home) as server, server.client(timeout=15) as client:
         again = start(client, "exit 1", retries={"times": 1, "delay": 1, "factor": 1})
         late = start(client, "exec sleep 60", timeout=2.5)
         kept = start(client, "echo ready; sleep 1.5; exit 3", timeout=30)
@@ -104,7 +103,7 @@ def test_the_next_server_has_another_clock(home: Path, tmp_path: Path, hours: in
     jump(clock, hours * HOUR)
     with (
         start_with_clock(home, clock) as server,
-        httpx.Client(base_url=server.new, timeout=15) as client,
+        server.client(timeout=15) as client,
     ):
         assert finished(client, again)["status"] == "failed"
         run = finished(client, kept)

@@ -59,7 +59,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, http
     """A server that is to be hurt; it must end cleanly, and never have failed unseen."""
     with (
         start_app(tmp_path_factory.mktemp("home"), stop_grace="0.3") as server,
-        httpx.Client(base_url=server.new, timeout=30) as client,
+        server.client(timeout=30) as client,
     ):
         yield server, client
         assert server.stop() == 0
@@ -174,7 +174,7 @@ assert ctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_
 
 @pytest.mark.parametrize(("name", "mode"), [("mcli.db", 0o400), (".", 0o500)])
 def test_a_server_does_not_start_where_it_cannot_write(home: Path, name: str, mode: int) -> None:
-    with start_app(home) as server, httpx.Client(base_url=server.new) as client:
+    with start_app(home) as server, server.client() as client:
         execute(client, "echo kept")
         assert server.stop() == 0
     for left in home.glob("mcli.db-*"):

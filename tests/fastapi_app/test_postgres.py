@@ -54,7 +54,7 @@ def serving(home: Path, url: str, **settings: str) -> Iterator[tuple[Server, htt
     """A server on that database, and a client of it."""
     with (
         start_app(home, database_url=url, stop_grace="0.3", **settings) as server,
-        httpx.Client(base_url=server.new, timeout=30) as client,
+        server.client(timeout=30) as client,
     ):
         yield server, client
 
@@ -170,7 +170,7 @@ def test_events_in_order_from_many_writers_at_once(home: Path, postgres_url: str
 
     def listen(number: int, server: Server, ready: threading.Event) -> None:
         url = server.new.replace("http", "ws", 1) + "/ws/workflows?kind=execute&since=0"
-        with connect(url, proxy=None, open_timeout=15) as socket:
+        with connect(url, additional_headers=server.auth, proxy=None, open_timeout=15) as socket:
             ready.set()
             finals = 0
             while finals < 2 * rounds * clients:
@@ -246,7 +246,9 @@ def test_a_database_that_goes_away_and_comes_back(
         printed(client, ending)
         until(lambda: show(client, doc)["status"] == "running")
         with connect(
-            server.new.replace("http", "ws", 1) + f"/ws/workflows/{ending}", proxy=None
+            server.new.replace("http", "ws", 1) + f"/ws/workflows/{ending}",
+            additional_headers=server.auth,
+            proxy=None,
         ) as socket:
             assert json.loads(socket.recv(timeout=15))["status"] == "running"
             with outage:

@@ -25,7 +25,7 @@ COUNT = "n=0; while [ ! -e {done} ]; do n=$((n+1)); echo $n; sleep 0.01; done; e
 
 def client_of(server: Server) -> httpx.Client:
     """A client of that server."""
-    return httpx.Client(base_url=server.new, timeout=15)
+    return server.client(timeout=15)
 
 
 def identity(run: dict[str, Any]) -> tuple[object, ...]:

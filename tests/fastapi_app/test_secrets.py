@@ -46,7 +46,7 @@ def leaks(text: str) -> list[str]:
 def heard(server: Server, path: str) -> str:
     """All that a WebSocket says until it closes."""
     url = server.new.replace("http", "ws", 1) + f"/ws/workflows{path}"
-    with connect(url, proxy=None, open_timeout=15) as socket:
+    with connect(url, additional_headers=server.auth, proxy=None, open_timeout=15) as socket:
         return "\n".join(map(str, socket))
 
 
@@ -73,7 +73,7 @@ def everything(client: httpx.Client, server: Server, run_id: str) -> dict[str, s
 def test_nobody_can_read_a_secret(home: Path) -> None:
     with (
         start_app(home, log_level="debug") as server,
-        httpx.Client(base_url=server.new, timeout=30) as client,
+        server.client(timeout=30) as client,
     ):
         document = created(
             client,

@@ -157,14 +157,16 @@ def test_sigterm_lets_answers_in_flight_finish(home: Path) -> None:
 
 def test_what_takes_longer_than_the_grace_is_ended_with_the_server(home: Path) -> None:
     with start_app(home, shutdown_grace="1", stop_grace="0.2") as server:
-        with httpx.Client(base_url=server.new, timeout=15) as client:
+        with server.client(timeout=15) as client:
             kept = start(client, "echo $$; exec sleep 60")
             kept_pid = int(printed(client, kept))
         body = json.dumps({"command": f"echo $$ > {home}/pid; trap '' TERM; sleep 60; sleep 60"})
         follow = f"{RUNS}/{kept}/logs?follow=true"
         with (
-            connected(server.new, request("POST", f"{RUNS}/execute", body.encode())),
-            connected(server.new, request("GET", follow)) as follower,
+            connected(
+                server.new, request("POST", f"{RUNS}/execute", body.encode(), server.auth_line)
+            ),
+            connected(server.new, request("GET", follow, b"", server.auth_line)) as follower,
         ):
             pid = int(until(lambda: (home / "pid").exists() and (home / "pid").read_text()))
             assert follower.recv(1000).startswith(b"HTTP/1.1 200 OK")
@@ -173,7 +175,7 @@ def test_what_takes_longer_than_the_grace_is_ended_with_the_server(home: Path) -
             assert time.monotonic() - began < 5
     assert not os.path.exists(f"/proc/{pid}")  # noqa: PTH110
     os.kill(kept_pid, signal.SIGKILL)
-    with start_app(home) as server, httpx.Client(base_url=server.new) as client:
+    with start_app(home) as server, server.client() as client:
         runs = client.get(f"{RUNS}/list").json()["items"]
         (ended,) = (run for run in runs if run["id"] != kept)
         assert (ended["status"], ended["returncode"]) == ("cancelled", -9)
@@ -183,7 +185,7 @@ def test_what_takes_longer_than_the_grace_is_ended_with_the_server(home: Path) -
 def test_everything_works_on_postgresql_too(home: Path, postgres_url: str) -> None:
     with (
         start_app(home, database_url=postgres_url) as server,
-        httpx.Client(base_url=server.new, timeout=15) as client,
+        server.client(timeout=15) as client,
     ):
         assert client.get("/readyz").status_code == 200
         run_id = start(client, "sleep 60")

@@ -39,7 +39,7 @@ def refused(wire: socket.socket) -> dict[str, object]:
 
 
 def test_an_announced_body_is_refused_before_it_is_sent(server: Server) -> None:
-    head = request("POST", EXECUTE, b"", f"Content-Length: {100 * MIB}")
+    head = request("POST", EXECUTE, b"", server.auth_line, f"Content-Length: {100 * MIB}")
     with connected(server.new, head) as wire:
         refused(wire)
 
@@ -61,7 +61,7 @@ def test_a_body_of_100_mb_is_refused_without_being_kept(
     chunk = f"{MIB:x}\r\n".encode() + b" " * MIB + b"\r\n"
     for header in (f"Content-Length: {100 * MIB}", "Transfer-Encoding: chunked"):
         piece = chunk if "chunked" in header else b" " * MIB
-        with connected(server.new, request("POST", EXECUTE, b"", header)) as wire:
+        with connected(server.new, request("POST", EXECUTE, b"", server.auth_line, header)) as wire:
             with contextlib.suppress(ConnectionError):
                 for _ in range(100):
                     wire.sendall(piece)

@@ -65,7 +65,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Client
     limits = {"max_concurrent_commands": "1", "max_queued_runs": "1"}
     with (
         start_app(home, **limits) as server,
-        httpx.Client(base_url=server.new, timeout=15) as client,
+        server.client(timeout=15) as client,
     ):
         yield client, home / "mcli.db"
         assert server.stop() == 0
@@ -103,7 +103,8 @@ def test_a_client_that_leaves_the_queue_starts_nothing(
     running = start(client, "sleep 60")
     printed = tmp_path / "printed"
     body = json.dumps({"command": f"echo ran > {printed}", "stream": stream}).encode()
-    with connected(str(client.base_url), request("POST", f"{RUNS}/execute", body)):
+    auth = f"Authorization: {client.headers['Authorization']}"
+    with connected(str(client.base_url), request("POST", f"{RUNS}/execute", body, auth)):
         # The server has read the request when it answers one that came later.
         client.get("/livez")
     client.get("/livez")

@@ -130,11 +130,11 @@ steps:
   one: {{run: 'echo one >> {log}; while [ ! -e {gate} ]; do sleep 0.01; done'}}
   two: {{run: 'echo two >> {log}', needs: [one]}}
 """
-    with start_app(home) as server, httpx.Client(base_url=server.new, timeout=15) as client:
+    with start_app(home) as server, server.client(timeout=15) as client:
         run_id = begin(client, code, "yaml")
         until(log.exists)
         server.kill()
-    with start_app(home) as server, httpx.Client(base_url=server.new, timeout=15) as client:
+    with start_app(home) as server, server.client(timeout=15) as client:
         assert show(client, run_id)["status"] == "running"
         gate.touch()
         assert over(client, run_id)["status"] == "completed"

@@ -116,7 +116,7 @@ def test_a_streamed_run_can_be_looked_up_and_stopped_by_its_first_event(
 ) -> None:
     body = {"command": "sleep 60", "stream": True}
     with (
-        httpx.Client(base_url=server.new, timeout=15) as other,
+        server.client(timeout=15) as other,
         other.stream("POST", f"{RUNS}/execute", json=body) as answer,
     ):
         lines = answer.iter_lines()
@@ -147,7 +147,7 @@ def test_a_client_that_leaves_ends_the_command(
 ) -> None:
     marker = tmp_path / "pid"
     body = {"command": f"echo $$ > {marker}; trap '' TERM; sleep 60; sleep 60", "stream": stream}
-    sent = request("POST", f"{RUNS}/execute", json.dumps(body).encode())
+    sent = request("POST", f"{RUNS}/execute", json.dumps(body).encode(), server.auth_line)
     with connected(server.new, sent):
         pid = int(until(lambda: marker.exists() and marker.read_text()))
         runs = client.get(f"{RUNS}/list", params={"status": "running"}).json()["items"]
@@ -162,7 +162,7 @@ def test_a_client_that_half_closes_still_gets_no_zombie(
 ) -> None:
     before = client.get(f"{RUNS}/status").json()["active_runs"]
     body = json.dumps({"command": "echo hi"}).encode()
-    with connected(server.new, request("POST", f"{RUNS}/execute", body)) as wire:
+    with connected(server.new, request("POST", f"{RUNS}/execute", body, server.auth_line)) as wire:
         assert wire.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
     until(lambda: client.get(f"{RUNS}/status").json()["active_runs"] == before)
 

@@ -65,12 +65,12 @@ def test_a_paused_group_waits_while_others_go_on(client: httpx.Client, group: st
 
 
 def test_groups_outlive_the_server(home: Path) -> None:
-    with start_app(home) as server, httpx.Client(base_url=server.new) as client:
+    with start_app(home) as server, server.client() as client:
         client.put(f"{GROUPS}/nightly", json={"slots": 2})
         client.post(f"{GROUPS}/nightly/pause")
         waiting = start(client, "true", group="nightly")
         server.kill()
-    with start_app(home) as server, httpx.Client(base_url=server.new, timeout=15) as client:
+    with start_app(home) as server, server.client(timeout=15) as client:
         found = client.get(GROUPS).json()["items"]
         assert [(g["name"], g["slots"], g["paused"]) for g in found] == [
             ("default", None, False),

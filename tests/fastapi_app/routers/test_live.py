@@ -45,7 +45,11 @@ if TYPE_CHECKING:
 def listening(server: Server, path: str = "") -> Iterator[ClientConnection]:
     """A WebSocket on what happens to runs."""
     with connect(
-        f"{live_url(server)}{path}", open_timeout=15, close_timeout=5, proxy=None
+        f"{live_url(server)}{path}",
+        additional_headers=server.auth,
+        open_timeout=15,
+        close_timeout=5,
+        proxy=None,
     ) as socket:
         yield socket
 
@@ -174,7 +178,9 @@ def test_a_follower_over_http_that_leaves_frees_the_server_too(
     printed(client, run_id)
     idle = sockets(server)
     for accept in ("text/plain", "application/x-ndjson"):
-        follow = request("GET", f"{RUNS}/{run_id}/logs?follow=1", b"", f"Accept: {accept}")
+        follow = request(
+            "GET", f"{RUNS}/{run_id}/logs?follow=1", b"", server.auth_line, f"Accept: {accept}"
+        )
         with connected(server.new, follow) as wire:
             with wire.makefile("rb") as lines:
                 assert any(b"hi" in line for line in lines)
@@ -253,7 +259,7 @@ async def test_five_hundred_follow_and_some_never_read(tmp_path: Path) -> None:
         return text_of(said)
 
     with start_app(tmp_path / "home") as server:
-        with httpx.Client(base_url=server.new) as client:
+        with server.client() as client:
             fifo = tmp_path / "fifo"
             os.mkfifo(fifo)
             run_id = start(client, f"cat {fifo}")
@@ -271,7 +277,7 @@ async def test_five_hundred_follow_and_some_never_read(tmp_path: Path) -> None:
 def test_who_never_reads_is_dropped_and_leaves_nothing_behind(tmp_path: Path) -> None:
     with (
         start_app(tmp_path / "home", send_timeout="1") as server,
-        httpx.Client(base_url=server.new, timeout=30) as client,
+        server.client(timeout=30) as client,
     ):
         run_id = execute(client, "yes 0123456789abcdef | head -c 30000000")["job_id"]
         path, idle = f"/ws/workflows/{run_id}/logs", sockets(server)
@@ -300,7 +306,7 @@ def not_reading(server: Server, path: str) -> Iterator[socket.socket]:
         "Sec-WebSocket-Version: 13",
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
     )
-    with connected(server.new, request("GET", path, b"", *upgrade)) as wire:
+    with connected(server.new, request("GET", path, b"", server.auth_line, *upgrade)) as wire:
         yield wire
 
 

@@ -44,6 +44,17 @@ PATHS = {
     "/api/v1/commands/list": {"get"},
     "/api/v1/commands/{name}": {"get", "put", "delete"},
     "/api/v1/daemon/status": {"get"},
+    "/api/v1/auth/login": {"post"},
+    "/api/v1/auth/refresh": {"post"},
+    "/api/v1/auth/logout": {"post"},
+    "/api/v1/auth/me": {"get"},
+    "/api/v1/auth/password": {"post"},
+    "/api/v1/auth/sessions": {"get"},
+    "/api/v1/auth/sessions/{session_id}": {"delete"},
+    "/api/v1/auth/keys": {"get", "post"},
+    "/api/v1/auth/keys/{key_id}": {"delete"},
+    "/api/v1/auth/users": {"get", "post"},
+    "/api/v1/auth/users/{name}": {"patch", "delete"},
     "/livez": {"get"},
     "/readyz": {"get"},
 }
@@ -118,7 +129,8 @@ def test_every_body_has_an_example(document: Document) -> None:
     for method, path, operation in operations(document):
         if "requestBody" not in operation:
             continue
-        reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        [content] = operation["requestBody"]["content"].values()
+        reference = content["schema"]["$ref"]
         schema = document["components"]["schemas"][reference.rpartition("/")[2]]
         assert schema["examples"], f"{method} {path}"
         assert schema["examples"][0].keys() <= schema["properties"].keys()
