@@ -89,8 +89,6 @@ class Logins:
 class Bearer(httpx.Auth):
     """Sends the token with each request; a login that has expired is refreshed on the way."""
 
-    requires_response_body = True
-
     def __init__(self, url: httpx.URL) -> None:
         self._url = str(url).rstrip("/")
         self._local = url.host in LOOPBACK
@@ -129,6 +127,7 @@ class Bearer(httpx.Auth):
                 return
             if login.access == sent:  # nobody else has refreshed it meanwhile
                 refreshed = yield self._refresh(request, login)
+                refreshed.read()
                 if not refreshed.is_success:
                     logins.put(self._url, None)
                     return

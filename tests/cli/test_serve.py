@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def test_an_option_wins_over_the_environment(tmp_path: Path) -> None:
     said = tmp_path / "said"
     with start_server(tmp_path / "environment", "--home", str(said)) as server:
-        assert Mclictl(server.new, tmp_path, server.token).json("status")["home"] == str(said)
+        assert Mclictl(server.new, said).json("status")["home"] == str(said)
         server.stop()
 
 

@@ -242,6 +242,7 @@ def test_a_stop_finishes_answers_and_leaves_background_runs(stage: str, tmp_path
         os.mkfifo(tmp_path / "gate.bg")
         background = httpx.post(
             f"{first.new}/api/v1/workflows/execute",
+            headers=first.auth,
             json={"command": f"cat {gate}.bg; echo bye", "background": True},
         ).json()
         command = f"touch {begun}; while [ ! -e {gate} ]; do sleep 0.01; done; echo answered"

@@ -269,7 +269,8 @@ def test_recorded_traffic_holds_no_secrets_and_no_commands(
     server: Server, old: httpx.Client
 ) -> None:
     url = f"{server.new}{API}/record"
-    with httpx.stream("GET", url, params={"route": EXECUTE, "limit": 2}, timeout=30) as stream:
+    wanted = {"route": EXECUTE, "limit": "2"}
+    with httpx.stream("GET", url, params=wanted, headers=server.auth, timeout=30) as stream:
         body = {"command": "echo private", "token": "t0k", "timeout": 5}
         old.post("/execute", json=body, headers={"X-API-Key": "very-secret"})
         old.get("/status")

@@ -141,7 +141,9 @@ def test_sigterm_lets_answers_in_flight_finish(home: Path) -> None:
 
     def ask(url: str) -> None:
         body = {"command": f"echo > {home}/began; sleep 0.5; echo done"}
-        answers.append(httpx.post(f"{url}{RUNS}/execute", json=body, timeout=15))
+        answers.append(
+            httpx.post(f"{url}{RUNS}/execute", headers=server.auth, json=body, timeout=15)
+        )
 
     with start_app(home) as server:
         asking = threading.Thread(target=ask, args=[server.new])

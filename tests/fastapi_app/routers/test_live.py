@@ -252,7 +252,13 @@ async def test_five_hundred_follow_and_some_never_read(tmp_path: Path) -> None:
     lines = "".join(f"line {n} of a log that many follow\n" for n in range(10_000))
 
     async def everything(url: str) -> str:
-        async with connect_async(url, proxy=None, open_timeout=60, ping_interval=None) as socket:
+        async with connect_async(
+            url,
+            additional_headers=server.auth,
+            proxy=None,
+            open_timeout=60,
+            ping_interval=None,
+        ) as socket:
             said = [json.loads(message) async for message in socket]
         assert socket.close_code == 1000
         assert said[-1]["type"] == "end"
