@@ -112,6 +112,28 @@ def whoami(target: Target) -> None:
         output.details(me | {"scopes": " ".join(me["scopes"])})
 
 
+@click.command(
+    cls=Verb,
+    examples=[
+        "mclictl token",
+        'curl -H "Authorization: Bearer $(mclictl token)" localhost:8000/api/v1/workflows/list',
+    ],
+)
+@click.pass_obj
+def token(target: Target) -> None:
+    """Print the token that mclictl sends to this server: whoever has it can do what you can."""
+    with Client(target.url) as client:
+        found = client.bearer.token()
+    if found is None:
+        raise click.ClickException(
+            f"There is no token for {target.url}: log in with `mclictl login`, or set MCLI_TOKEN."
+        )
+    if target.json:
+        output.print_json({"token": found})
+    else:
+        click.echo(found)
+
+
 def _list(target: Target, path: str, columns: Sequence[Column], *, everybody: bool = False) -> None:
     with Client(target.url) as client:
         found = client.get(path, all="true" if everybody else None)["items"]

@@ -40,6 +40,7 @@ COMMANDS = {
     "login": ("cli.accounts", "login", "Log in at a server, as a user with a password."),
     "logout": ("cli.accounts", "logout", "End the login."),
     "whoami": ("cli.accounts", "whoami", "Show as whom the server knows you."),
+    "token": ("cli.accounts", "token", "Print the token that mclictl sends, for curl and others."),
     "keys": ("cli.accounts", "keys", "API keys of programs: add, list, rm."),
     "users": ("cli.accounts", "users", "Users and their roles: add, list, set, rm."),
     "bench": ("cli.bench", "bench", "Reports of the benchmark: compare two, as a gate."),

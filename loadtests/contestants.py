@@ -13,6 +13,7 @@ from pathlib import Path
 
 from loadtests import seed
 from loadtests.calls import NEW_API, OLD_CONTRACT, Call, Dialect
+from loadtests.owner import authorization
 from loadtests.servers import BY_HAND, GUNICORN, LIMIT, OLD_DAEMON, RESIDENT, ROOT, Launch, dual
 
 BOTH = ("status", "execute")
@@ -286,5 +287,7 @@ def by_hand(row: Row, contestant: Contestant | Program) -> list[str]:
         return [compile_it, f"{binary} -c {row.connections}"]
     argv = hammer_argv(row, contestant, contestant.by_hand_url)
     load = "python -m " + shlex.join(argv)
+    if authorization(row.call(contestant.dialect).path):
+        load = f"LOADTEST_TOKEN=$(cat {BY_HAND['home']}/token) {load}"
     plant = [f"python -m loadtests.seed {row.needs} {BY_HAND['home']}"] if row.needs else []
     return [contestant.launch.by_hand(), *plant, load]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from loadtests.homes import place
-from loadtests.owner import TOKEN, own
+from loadtests.owner import own
 
 ROOT = Path(__file__).resolve().parent.parent
 URL = re.compile(rb"^\W*(?P<name>new API|legacy API|legacy daemon|limit)\s+(?P<url>http://\S+)")
@@ -46,12 +46,8 @@ class Launch:
     def by_hand(self) -> str:
         """The same as a line for the shell, on the usual ports."""
         settings = "".join(f"{name}={value} " for name, value in self.settings.items())
-        fresh = _fresh(BY_HAND["home"]) if "{home}" in self.module else ""
+        fresh = f"rm -rf {BY_HAND['home']}; " if "{home}" in self.module else ""
         return f"{fresh}{settings}python -m {self.module.format(**BY_HAND)}"
-
-
-def _fresh(home: str) -> str:
-    return f"rm -rf {home}; mkdir -m 700 {home}; echo {TOKEN} > {home}/token; "
 
 
 OLD_DAEMON = Launch("legacy_flask --port {legacy_port} --home {home}", frozenset({"legacy daemon"}))

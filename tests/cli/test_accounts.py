@@ -39,6 +39,12 @@ def test_who_is_not_known_is_told_what_to_do(stranger: Mclictl) -> None:
     assert said.startswith("Error: This needs a token")
     assert "mclictl login" in said
     assert "not logged in" in stranger("logout", exits=1).stderr
+    assert "There is no token for" in stranger("token", exits=1).stderr
+
+
+def test_the_token_in_force_is_printed(mclictl: Mclictl) -> None:
+    assert mclictl("token").stdout == f"{mclictl.token}\n"
+    assert mclictl.json("token", MCLI_TOKEN="x") == {"token": "x"}  # noqa: S106
 
 
 def test_a_login_lasts_until_the_logout(stranger: Mclictl, ann: str) -> None:

@@ -204,10 +204,12 @@ def test_every_row_can_be_run_by_hand(row: Row, contestant: Contestant | Program
         assert load.endswith(f"-c {row.connections}")
         return
     assert len(plant) == (row.needs is not None)
-    python, _, module, *args = shlex.split(load)
-    assert (python, module) == ("python", "loadtests.hammer")
-    plan = plan_of(args)
     call = row.call(contestant.dialect)
+    token, _, rest = load.partition("python -m ")
+    assert ("LOADTEST_TOKEN=$(cat" in token) == call.path.startswith("/api/")
+    module, *args = shlex.split(rest)
+    assert module == "loadtests.hammer"
+    plan = plan_of(args)
     assert plan.request.startswith(f"{call.method} {call.path} HTTP/1.1\r\n".encode())
     assert plan.expected
     assert (plan.status, plan.connections) == (call.status, row.connections)

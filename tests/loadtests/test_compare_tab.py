@@ -15,6 +15,7 @@ import requests
 
 from loadtests.calls import OPERATIONS
 from loadtests.compare.tally import STACKS
+from loadtests.owner import authorization
 from loadtests.servers import ROOT
 from tests.browser import Browser, browsing, chromium
 from tests.loadtests.test_locust import web_page
@@ -122,7 +123,10 @@ def test_both_stacks_are_compared_live(
         for route in ("GET /status", "POST /execute"):
             move = {"route": route, "stage": "canary", "percent": 50}
             url = f"{test.urls['NewClient']}/api/v1/cutover/routes"
-            assert requests.put(url, json=move, timeout=10).status_code == 200
+            assert (
+                requests.put(url, headers=authorization("/api/"), json=move, timeout=10).status_code
+                == 200
+            )
 
         browser.goto(f"{test.page}/?tab=compare")
         browser.until(full(FRAME))
