@@ -17,6 +17,7 @@ from compat.contract import ContractApp
 from compat.cutover import Cutover
 from compat.experiment import Experiment
 from compat.gateway import Gateway
+from compat.guard import Rules
 from compat.measures import Measures
 from compat.mismatches import Mismatches
 from compat.operations import Operations, in_background, owner_of
@@ -25,6 +26,7 @@ from compat.rollout import Rollouts
 from compat.routes import route_table
 from compat.settings import DualSettings
 from compat.wsgi import Mount
+from fastapi_app.app import PAGES
 from fastapi_app.app import create_app as create_new_app
 from fastapi_app.factory import Services
 
@@ -47,17 +49,17 @@ NEW_PATHS = (
 
 @asynccontextmanager
 async def open_app(
-    settings: DualSettings, *, legacy_port: int, documentation_base: str = ""
+    settings: DualSettings, rules: Rules, *, legacy_port: int, documentation_base: str = ""
 ) -> AsyncIterator[Gateway]:
     """Both stacks over one state, until the context ends.
 
-    `legacy_port` is the port that speaks the old contract alone. `documentation_base` is the URL
-    of the other one, for the links on old answers.
+    `rules` say who may talk to the old contract. `legacy_port` is the port that speaks it alone.
+    `documentation_base` is the URL of the other one, for the links on old answers.
 
     Raises:
         StartupError: the home folder or the database cannot be used.
     """
-    app = create_new_app(settings)
+    app = create_new_app(settings, pages=(*PAGES, page.MIGRATION))
     for router in (api.router, api_rollouts.router, api_live.router, page.router):
         app.include_router(router)
     async with app.router.lifespan_context(app):
@@ -74,6 +76,7 @@ async def open_app(
                 app.state.services,
                 settings,
                 mount,
+                rules,
                 legacy_port=legacy_port,
                 documentation=f"{documentation_base}{page.MIGRATION}",
             )
@@ -91,6 +94,7 @@ async def _opened(
     services: Services,
     settings: DualSettings,
     legacy: ASGIApp,
+    rules: Rules,
     *,
     legacy_port: int,
     documentation: str,
@@ -127,6 +131,7 @@ async def _opened(
         legacy_port=legacy_port,
         documentation=documentation,
         allow_forcing=settings.allow_stack_header,
+        rules=rules,
     )
     rollouts = Rollouts(
         services, cutover, measures, names, lambda name: table.rows[name].rehearsal is not None

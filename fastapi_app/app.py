@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
 
 from fastapi_app import __version__, problems
 from fastapi_app.factory import open_services
 from fastapi_app.leaving import ClientLeftError
 from fastapi_app.middleware.body_limit import BodyLimit
+from fastapi_app.middleware.trusted_host import TrustedHost
 from fastapi_app.routers import commands, daemon, groups, health, live, runs, streams, workflows
 from fastapi_app.schemas.events import ProgressEvent, RunEvent, StatusEvent
 from fastapi_app.schemas.problems import Problem
@@ -22,11 +24,16 @@ DESCRIPTION = """Runs commands and stored workflows, now or in the background, a
 
 Live logs are at `WS /ws/workflows/{id}/logs` (`offset` goes on from there). Errors are RFC 9457
 problem details."""
+PAGES = ("/docs",)
+"""What anybody's page may link to."""
 EXTRA_SCHEMAS = (Problem, RunEvent, StatusEvent, ProgressEvent)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application; its lifespan opens what it needs and puts it into `app.state.services`."""
+def create_app(settings: Settings, *, pages: Collection[str] = PAGES) -> FastAPI:
+    """The application; its lifespan opens what it needs and puts it into `app.state.services`.
+
+    `pages` are the paths that anybody's page may link to.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -44,6 +51,20 @@ def create_app(settings: Settings) -> FastAPI:
         license_info={"name": "MIT"},
     )
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+        )
+    app.add_middleware(
+        TrustedHost,
+        bound_to=settings.host,
+        names=settings.allowed_hosts,
+        origins=settings.allowed_origins,
+        pages=pages,
+    )
     problems.install(app)
     app.add_exception_handler(ClientLeftError, _answer_nobody)
     for router in (streams, workflows, runs, groups, commands, daemon, health, live):

@@ -81,7 +81,7 @@ def test_a_planted_fault_is_found_and_shrunk(
     assert finding.alone
     assert isinstance(finding.case, Case)
     [step] = finding.case.steps
-    assert step.headers == () or b"Content-Type" in dict(step.headers)
+    assert dict(step.headers).keys() <= {b"Host", b"Content-Type"}
     assert len(step.wire()) < 110
 
 
