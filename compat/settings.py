@@ -43,7 +43,7 @@ class DualSettings(Settings):
     )
     legacy_token: SecretStr | None = Field(
         None,
-        description="Token that calls of the old contract over TCP must carry, 32 characters or more",
+        description="Token that calls of the old contract must carry, 32 characters or more",
     )
     legacy_threads: Annotated[int, Field(ge=1, le=1000)] = Field(
         32, description="Threads of the mounted old stack"

@@ -100,7 +100,8 @@ class KnownHosts:
         return self._remembered(value) if len(value) <= LONGEST else None
 
     def _find(self, value: bytes) -> Host | None:
-        host = parse_host(value.decode("latin-1"))
+        # The parser leaves tabs, which are no part of a value (RFC 9110, section 5.5).
+        host = parse_host(value.strip(b" \t").decode("latin-1"))
         known = host is not None and (host.name in self._names or is_loopback(host.name))
         return host if known else None
 
