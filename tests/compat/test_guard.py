@@ -47,7 +47,15 @@ UNKNOWN = [
     *("localhost:\u0661".encode(), b"127.0.0.1:1a", b"[::1]:", b"[::1]:x", b":80"),
     *(b"localhost..", b".localhost", b"local host", b"localhost\t.evil", b"localhost, localhost"),
     *(b"localhost,evil.com", b"u@localhost", b"u:p@localhost", b"localhost/", b"localhost/x"),
-    *(b"localhost?x", b"localhost#x", b"http://localhost", b"localhost\\", b"*", b"*.lan", b"?ld.lan"),
+    *(
+        b"localhost?x",
+        b"localhost#x",
+        b"http://localhost",
+        b"localhost\\",
+        b"*",
+        b"*.lan",
+        b"?ld.lan",
+    ),
     *(b"l\xf6calhost", b"\xff", b"%6cocalhost", b"localhost%00", b"x" * 300, b"a." * 200 + b"lan"),
     *(b"localhost." + b"x" * 70, b"x" * 70000),
 ]
@@ -59,14 +67,30 @@ BROWSER = [
 ]
 FORWARDED = [
     *(b"Forwarded: for=1.2.3.4", b"X-Forwarded-For: 127.0.0.1", b"x-forwarded-host: localhost"),
-    *(b"X-Forwarded-Proto: https", b"X-Forwarded-Anything:", b"X-Real-IP: 127.0.0.1", b"Via: 1.1 x"),
+    *(
+        b"X-Forwarded-Proto: https",
+        b"X-Forwarded-Anything:",
+        b"X-Real-IP: 127.0.0.1",
+        b"Via: 1.1 x",
+    ),
 ]
 HARMLESS = [
     *(b"User-Agent: Mozilla/5.0 (Windows NT 10.0) Chrome/130", b"Content-Type: text/plain"),
-    *(b"Sec-Fetch-Mode: cors", b"Sec-Fetch-Dest: empty", b"Sec-Fetch-User: ?1", b"Accept: text/html"),
+    *(
+        b"Sec-Fetch-Mode: cors",
+        b"Sec-Fetch-Dest: empty",
+        b"Sec-Fetch-User: ?1",
+        b"Accept: text/html",
+    ),
     *(b"Referer: http://evil.com/", b"Cookie: a=b", b"X-Client-Id: me", b"X-Api-Key: k", b"DNT: 1"),
     *(b"Authorization: Bearer anything", b"Upgrade-Insecure-Requests: 1", b"X-Forwarded: for=x"),
-    *(b"Origin-Trial: x", b"X-Origin: null", b"Access-Control: x", b"Viavia: x", b"X_Forwarded_For: x"),
+    *(
+        b"Origin-Trial: x",
+        b"X-Origin: null",
+        b"Access-Control: x",
+        b"Viavia: x",
+        b"X_Forwarded_For: x",
+    ),
 ]
 
 
