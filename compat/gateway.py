@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -110,18 +110,15 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["server"][1] not in self._legacy_ports and self._is_new(scope["path"]):
             await self._app(scope, receive, send)
-        else:
+            return
+        try:
             await self._guarded(scope, receive, send)
+        except ClientLeftError:
+            log.debug("%s %s: the client left", scope["method"], scope["path"])
 
-    async def _answer_old(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            try:
-                await self._serve(scope, receive, send)
-            except ClientLeftError:
-                log.debug("%s %s: the client left", scope["method"], scope["path"])
-        else:  # the old contract knows no WebSockets
-            await receive()
-            await send({"type": "websocket.close", "code": 1000})
+    def _answer_old(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        http = scope["type"] == "http"
+        return self._serve(scope, receive, send) if http else _refuse_handshake(receive, send)
 
     def _is_new(self, path: str) -> bool:
         return any(path == new or path.startswith(f"{new}/") for new in self._new_paths)
@@ -233,6 +230,12 @@ def _foretold(place: Place) -> Headers:
         return []
     text = f"@{window.begins:.0f};duration={brownout.lasts:.0f};percent={brownout.percent}"
     return [(BROWNOUT_HEADER, text.encode())]
+
+
+async def _refuse_handshake(receive: Receive, send: Send) -> None:
+    """The old contract knows no WebSockets."""
+    await receive()
+    await send({"type": "websocket.close", "code": 1000})
 
 
 async def _refuse(send: Send, way: Way, documentation: str) -> None:

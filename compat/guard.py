@@ -8,9 +8,10 @@ rebinding: the `Host` header tells), and a proxy that passes strangers on (it sa
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Self
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,10 +34,15 @@ _PROXY = frozenset({b"forwarded", b"x-real-ip", b"via"})
 _PROXY_PREFIX = b"x-forwarded-"
 _TOLD = _BROWSER | _PROXY
 _PREFIXES = (_BROWSER_PREFIX, _PROXY_PREFIX)
+_USUAL = frozenset(
+    b"accept accept-encoding connection content-length content-type user-agent x-client-id".split()
+)
+"""Headers of nearly every call, about which there is nothing to be found out."""
+REMEMBERED = 1024
+"""Pairs of addresses whose verdict is kept."""
 _MAPPED = "::ffff:"
 """What the address of an IPv4 peer begins with on an IPv6 socket (RFC 4291, section 2.5.5.2)."""
-_WEBSOCKET = "websocket"
-_ANSWERED_HANDSHAKE = "websocket.http.response"
+ANSWERED_HANDSHAKE = "websocket.http.response"
 
 
 class Rule(StrEnum):
@@ -119,6 +125,12 @@ def tells(name: bytes) -> bool:
     return name in _TOLD or name.startswith(_PREFIXES)
 
 
+def rule_of(name: bytes) -> Rule:
+    """The rule that a header breaks which `tells`."""
+    browser = name in _BROWSER or name.startswith(_BROWSER_PREFIX)
+    return Rule.BROWSER if browser else Rule.PROXY
+
+
 class Rules:
     """What a call must be like, of all of which one passes over its headers decides.
 
@@ -171,29 +183,30 @@ class Rules:
         self, server: Address | None, client: Address | None, headers: Headers
     ) -> Rule | None:
         """The first rule that a call breaks; its ends and headers as in its ASGI scope."""
-        peer = None if client is None else client[0].removeprefix(_MAPPED)
         # A peer that is gone already has no address either: only the socket's own end tells.
         unix = server is not None and server[1] is None
+        peer = "" if client is None else client[0]
         if not unix and not self._remote:
-            if server is None or not is_loopback(server[0].removeprefix(_MAPPED)):
-                return Rule.BIND
-            if peer is None or not is_loopback(peer):
-                return Rule.PEER
-        found = self._broken_by(headers, may_forward=peer in self._proxies)
-        if found is None and self._token is not None and not unix:
+            rule = _broken_by_ends("" if server is None else server[0], peer)
+            if rule is not None:
+                return rule
+        rule = self._broken_by_headers(headers, peer)
+        if rule is None and self._token is not None and not unix:
             return None if _has_token(headers, self._token) else Rule.TOKEN
-        return found
+        return rule
 
-    def _broken_by(self, headers: Headers, *, may_forward: bool) -> Rule | None:
+    def _broken_by_headers(self, headers: Headers, peer: str) -> Rule | None:
         hosts = 0
         host = b""
         browser = proxy = False
         for name, value in headers:
+            if name in _USUAL:
+                continue
             if name == b"host":
                 hosts += 1
                 host = value
-            elif name in _TOLD or name.startswith(_PREFIXES):  # `tells`, on the hot path
-                if name in _BROWSER or name.startswith(_BROWSER_PREFIX):
+            elif name in _TOLD or name.startswith(_PREFIXES):
+                if rule_of(name) is Rule.BROWSER:
                     browser = True
                 else:
                     proxy = True
@@ -201,7 +214,17 @@ class Rules:
             return Rule.HOST
         if browser:
             return Rule.BROWSER
-        return Rule.PROXY if proxy and not may_forward else None
+        if proxy and peer.removeprefix(_MAPPED) not in self._proxies:
+            return Rule.PROXY
+        return None
+
+
+@lru_cache(REMEMBERED)
+def _broken_by_ends(bound: str, peer: str) -> Rule | None:
+    """The rule that is broken by where a call comes in, or where it comes from."""
+    if not is_loopback(bound.removeprefix(_MAPPED)):
+        return Rule.BIND
+    return None if is_loopback(peer.removeprefix(_MAPPED)) else Rule.PEER
 
 
 class Guard:
@@ -211,18 +234,23 @@ class Guard:
         self._app = app
         self._broken = rules.broken
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        # Not a coroutine of its own: every old call would pay for it at each of its steps.
         rule = self._broken(scope["server"], scope["client"], scope["headers"])
         if rule is None:
-            await self._app(scope, receive, send)
-        elif scope["type"] == "http":
-            await _answer(send, rule, "http.response")
-        else:
-            await receive()  # the handshake, which gets an answer like any request
-            if _ANSWERED_HANDSHAKE in scope.get("extensions", {}):
-                await _answer(send, rule, _ANSWERED_HANDSHAKE)
-            else:
-                await send({"type": f"{_WEBSOCKET}.close", "code": 1008})
+            return self._app(scope, receive, send)
+        return _refuse(rule, scope, receive, send)
+
+
+async def _refuse(rule: Rule, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        await _answer(send, rule, "http.response")
+        return
+    await receive()  # the handshake, which gets an answer like any request
+    if ANSWERED_HANDSHAKE in scope.get("extensions", {}):
+        await _answer(send, rule, ANSWERED_HANDSHAKE)
+    else:
+        await send({"type": "websocket.close", "code": 1008})
 
 
 async def _answer(send: Send, rule: Rule, kind: str) -> None:
