@@ -159,6 +159,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         MCLI_LEGACY_PROXIES=f"{PROXY}, fd00::7",
     ) as running:
         yield running
+        assert running.stop() == 0
+        # Whoever is refused must not fill the log.
+        assert not [line for line in running.printed if b"ERROR" in line or b"WARN" in line]
 
 
 @pytest.mark.parametrize("listener", LISTENERS)
