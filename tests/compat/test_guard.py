@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from compat.guard import REFUSALS, Rule, Rules
-from tests.servers import Server, start_dual
+from tests.servers import ROOT, Server, start_dual
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -346,3 +346,11 @@ def test_the_verdict_on_hosts_is_remembered_within_bounds() -> None:
         assert rules.broken(HERE, HERE, [(b"host", b"host-%d" % number)]) == Rule.HOST
         assert rules.broken(HERE, HERE, [(b"host", b"127.0.0.1:%d" % (number + 1))]) is None
     assert rules._hosts._remembered.cache_info().currsize == 1024
+
+
+def test_every_rule_is_documented_with_its_setting() -> None:
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    for rule, refusal in REFUSALS.items():
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| `{rule}` |")]
+        assert refusal.setting is None or f"`{refusal.setting}`" in row
+    assert REFUSALS.keys() == set(Rule)
