@@ -17,6 +17,7 @@ from compat.contract import ContractApp
 from compat.cutover import Cutover
 from compat.experiment import Experiment
 from compat.gateway import Gateway
+from compat.guard import Rules
 from compat.measures import Measures
 from compat.mismatches import Mismatches
 from compat.operations import Operations, in_background, owner_of
@@ -47,12 +48,12 @@ NEW_PATHS = (
 
 @asynccontextmanager
 async def open_app(
-    settings: DualSettings, *, legacy_port: int, documentation_base: str = ""
+    settings: DualSettings, rules: Rules, *, legacy_port: int, documentation_base: str = ""
 ) -> AsyncIterator[Gateway]:
     """Both stacks over one state, until the context ends.
 
-    `legacy_port` is the port that speaks the old contract alone. `documentation_base` is the URL
-    of the other one, for the links on old answers.
+    `rules` say who may talk to the old contract. `legacy_port` is the port that speaks it alone.
+    `documentation_base` is the URL of the other one, for the links on old answers.
 
     Raises:
         StartupError: the home folder or the database cannot be used.
@@ -74,6 +75,7 @@ async def open_app(
                 app.state.services,
                 settings,
                 mount,
+                rules,
                 legacy_port=legacy_port,
                 documentation=f"{documentation_base}{page.MIGRATION}",
             )
@@ -91,6 +93,7 @@ async def _opened(
     services: Services,
     settings: DualSettings,
     legacy: ASGIApp,
+    rules: Rules,
     *,
     legacy_port: int,
     documentation: str,
@@ -127,6 +130,7 @@ async def _opened(
         legacy_port=legacy_port,
         documentation=documentation,
         allow_forcing=settings.allow_stack_header,
+        rules=rules,
     )
     rollouts = Rollouts(
         services, cutover, measures, names, lambda name: table.rows[name].rehearsal is not None

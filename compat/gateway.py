@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from compat.contract import MATCH
 from compat.cutover import Cutover
 from compat.exchange import Answering, Kept, keeping
 from compat.experiment import Experiment, Trial
+from compat.guard import Guard, Rules
 from compat.headers import Headers, deprecation_headers
 from compat.measures import Measures, Tally
 from compat.recorder import Recorder
@@ -60,8 +61,9 @@ class Way:
 class Gateway:
     """One ASGI application for both listeners.
 
-    The legacy port speaks the old contract alone; the other port speaks both. `new_paths` are the
-    new app's own; what is neither that nor in the table is the old stack's.
+    The legacy port, and the unix socket beside it, speak the old contract alone; the other port
+    speaks both. `new_paths` are the new app's own; what is neither that nor in the table is the old
+    stack's. `rules` are for all of the old contract, wherever it is asked for.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Gateway:
         legacy_port: int,
         documentation: str,
         allow_forcing: bool,
+        rules: Rules,
     ) -> None:
         self._app = app
         self._new_paths = tuple(new_paths)
@@ -90,7 +93,8 @@ class Gateway:
         self._callers = callers
         self._experiment = experiment
         self._recorder = recorder
-        self._legacy_port = legacy_port
+        self._guarded = Guard(self._answer_old, rules)
+        self._legacy_ports = frozenset({legacy_port, None})  # a unix socket has none
         self._documentation = documentation
         self._allow_forcing = allow_forcing
         self._ways: Mapping[str, Way] = {}
@@ -104,17 +108,17 @@ class Gateway:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        legacy_only = scope["server"][1] == self._legacy_port
-        if not legacy_only and self._is_new(scope["path"]):
+        if scope["server"][1] not in self._legacy_ports and self._is_new(scope["path"]):
             await self._app(scope, receive, send)
-        elif scope["type"] == "http":
-            try:
-                await self._serve(scope, receive, send)
-            except ClientLeftError:
-                log.debug("%s %s: the client left", scope["method"], scope["path"])
-        else:  # the old contract knows no WebSockets
-            await receive()
-            await send({"type": "websocket.close", "code": 1000})
+            return
+        try:
+            await self._guarded(scope, receive, send)
+        except ClientLeftError:
+            log.debug("%s %s: the client left", scope["method"], scope["path"])
+
+    def _answer_old(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        http = scope["type"] == "http"
+        return self._serve(scope, receive, send) if http else _refuse_handshake(receive, send)
 
     def _is_new(self, path: str) -> bool:
         return any(path == new or path.startswith(f"{new}/") for new in self._new_paths)
@@ -226,6 +230,12 @@ def _foretold(place: Place) -> Headers:
         return []
     text = f"@{window.begins:.0f};duration={brownout.lasts:.0f};percent={brownout.percent}"
     return [(BROWNOUT_HEADER, text.encode())]
+
+
+async def _refuse_handshake(receive: Receive, send: Send) -> None:
+    """The old contract knows no WebSockets."""
+    await receive()
+    await send({"type": "websocket.close", "code": 1000})
 
 
 async def _refuse(send: Send, way: Way, documentation: str) -> None:

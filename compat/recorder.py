@@ -18,6 +18,8 @@ HIDDEN = b"redacted"
 SECRET_HEADERS = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"x-api-key"})
 LEFT_OUT = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"})
 """Headers that belong to the connection and not to the request."""
+REPLAYED_AT = "localhost"
+"""The host of what is replayed, which every server knows as its own."""
 NOTHING = ": recorded"
 """What replaces a command: replaying must not do again what was done."""
 
@@ -86,6 +88,7 @@ def _case(route: str, scope: Scope, body: bytes, *, commands: bool) -> dict[str,
         for name, value in scope["headers"]
         if name not in LEFT_OUT
     ]
+    headers.insert(0, ["Host", REPLAYED_AT])
     step: dict[str, Any] = {
         "method": scope["method"],
         "target": target.decode("latin-1"),

@@ -8,12 +8,14 @@ from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
 
 from fastapi_app import __version__, problems
 from fastapi_app.factory import open_services
 from fastapi_app.leaving import ClientLeftError
 from fastapi_app.middleware.body_limit import BodyLimit
 from fastapi_app.middleware.identity import Identity
+from fastapi_app.middleware.trusted_host import TrustedHost
 from fastapi_app.routers import (
     auth,
     commands,
@@ -33,6 +35,8 @@ DESCRIPTION = """Runs commands and stored workflows, now or in the background, a
 
 Live logs are at `WS /ws/workflows/{id}/logs` (`offset` goes on from there). Errors are RFC 9457
 problem details."""
+PAGES = ("/docs",)
+"""What anybody's page may link to."""
 EXTRA_SCHEMAS = (Problem, RunEvent, StatusEvent, ProgressEvent)
 
 
@@ -51,7 +55,7 @@ PUBLIC = (
 def create_app(settings: Settings, public: Sequence[str] = ()) -> FastAPI:
     """The application; its lifespan opens what it needs and puts it into `app.state.services`.
 
-    `public` are more paths that anybody may ask for.
+    `public` are more pages that anybody may ask for, and link to.
     """
 
     @asynccontextmanager
@@ -71,6 +75,20 @@ def create_app(settings: Settings, public: Sequence[str] = ()) -> FastAPI:
     )
     app.add_middleware(Identity, public=(*PUBLIC, *public))
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+        )
+    app.add_middleware(
+        TrustedHost,
+        bound_to=settings.host,
+        names=settings.allowed_hosts,
+        origins=settings.allowed_origins,
+        pages=(*PAGES, *public),
+    )
     problems.install(app)
     app.add_exception_handler(ClientLeftError, _answer_nobody)
     for router in (auth, streams, workflows, runs, groups, commands, daemon, health, live):

@@ -247,6 +247,30 @@ class InvalidAccountError(AppError):
     status, code, title = 422, "invalid-account", "This cannot be"
 
 
+class ForbiddenHostError(AppError):
+    """The request names a host that is not ours: a page may have pointed its own name here."""
+
+    status, code, title = 403, "forbidden-host", "The host is not known"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A request must have one Host header, with a loopback address, localhost or a name that"
+            " MCLI_ALLOWED_HOSTS lists."
+        )
+
+
+class ForbiddenOriginError(AppError):
+    """A page of somebody else has sent the request."""
+
+    status, code, title = 403, "forbidden-origin", "Pages of other origins may not ask"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The request comes from a page of another origin; MCLI_ALLOWED_ORIGINS lists those that"
+            " may ask."
+        )
+
+
 class StartupError(Exception):
     """The server cannot start. The message is one line for the operator, with what to do."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 from typing import Any, cast
 from urllib.parse import quote_from_bytes, urlsplit
@@ -59,7 +59,7 @@ class TolerantHttp(HttpToolsProtocol):
                 target = quote_from_bytes(target, safe=_KEPT).encode()
                 data = method + space + target + end + rest
             if space and target[:1] not in _PATHS:
-                self._authority, target = _origin_form(target)
+                self._authority, target = origin_form(target)
                 data = method + space + target + end + rest
             if method not in _METHODS and space and _TOKEN.fullmatch(method):
                 self._method = method.upper()
@@ -80,8 +80,7 @@ class TolerantHttp(HttpToolsProtocol):
         """Give the application the method and the host that were asked for."""
         super().on_headers_complete()
         if self._authority:
-            others = [pair for pair in self.scope["headers"] if pair[0] != b"host"]
-            self.scope["headers"] = [(b"host", self._authority), *others]
+            self.scope["headers"] = with_host(self.scope["headers"], self._authority)
             self._authority = b""
         if self._method is not None:
             self.scope["method"] = self._method.decode("ascii")
@@ -97,7 +96,16 @@ class TolerantHttp(HttpToolsProtocol):
         super().on_response_complete()
 
 
-def _origin_form(target: bytes) -> tuple[bytes, bytes]:
+def with_host(
+    headers: Iterable[tuple[bytes, bytes]], authority: bytes
+) -> list[tuple[bytes, bytes]]:
+    """The headers with this host instead of theirs; a second one stays, to be seen as such."""
+    found = sorted(headers, key=lambda pair: pair[0] != b"host")
+    rest = found[1:] if found and found[0][0] == b"host" else found
+    return [(b"host", authority), *rest]
+
+
+def origin_form(target: bytes) -> tuple[bytes, bytes]:
     """The host that a target names, if any, and the target without it; " HTTP/1.1" stays behind."""
     url, space, version = target.rpartition(b" ")
     try:

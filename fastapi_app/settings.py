@@ -7,15 +7,17 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
 from fastapi_app.errors import SettingsError
+from fastapi_app.hosts import checked_names, checked_origins
 
 PREFIX = "MCLI_"
 CONFIG_FILE = "config.toml"
@@ -26,6 +28,15 @@ SECRET = frozenset({"secret_key"})
 def default_home() -> Path:
     """`$MCLI_HOME`, else `~/.mcli-dualstack`."""
     return Path(os.environ.get("MCLI_HOME") or "~/.mcli-dualstack").expanduser()
+
+
+def _listed(value: object) -> object:
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+"""Texts with commas or spaces between them; in the file also a list."""
+HostNames = Annotated[Listed, AfterValidator(checked_names)]
 
 
 class Settings(BaseSettings):
@@ -42,6 +53,12 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the new API listens on")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         8000, description="Port of the new API; 0 takes a free one"
+    )
+    allowed_hosts: HostNames = Field(
+        (), description="Names besides localhost under which the new API may be asked"
+    )
+    allowed_origins: Annotated[Listed, AfterValidator(checked_origins)] = Field(
+        (), description="Origins of other sites whose pages may use the new API"
     )
     database_url: str | None = Field(
         None,

@@ -10,6 +10,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 SEND_BUFFER = 128 * 1024
 """Bytes the kernel holds for one peer (it doubles that, for its own book-keeping)."""
+ANSWERED = "websocket.http.response.body"
 LAST_WORDS = 5.0
 """Seconds a peer has, that does not read, to read after all why it is dropped."""
 
@@ -31,13 +32,16 @@ class DroppableWebSocket(WebSocketsSansIOProtocol):
         super().connection_made(transport)
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Never wait to send a close frame."""
+        """Never wait to send a close frame; an answer in the place of a handshake ends it."""
         if message["type"] == "websocket.close" and self.handshake_complete:
             self._abort_after(self.close_timeout if self.writable.is_set() else LAST_WORDS)
             self.writable.set()
             if self.close_sent:  # by the keep-alive, or because the server ends
                 return
         await super().send(message)
+        if message["type"] == ANSWERED and not message.get("more_body", False):
+            # uvicorn would take a handshake that is refused with an answer for a failure of ours.
+            self.handshake_complete = True
 
     def keepalive_timeout(self) -> None:
         """Say why, as far as there is room, and be done with it."""

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from queue import Queue
 from typing import IO, TYPE_CHECKING, Any
 
+import pytest
 from websockets.sync.client import ClientConnection, connect
 
 if TYPE_CHECKING:
@@ -39,10 +40,21 @@ def chromium() -> str | None:
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
+def needed() -> str:
+    """The same; where there is none the test is skipped, and in CI it fails."""
+    program = chromium()
+    if program is None:
+        reason = "needs a browser: install Debian's package chromium, or name one in CHROMIUM"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return program
+
+
 @contextmanager
-def browsing(program: str, home: Path) -> Iterator[Browser]:
-    """Start a browser with its state in `home`, and end it."""
-    argv = [program, *QUIET, f"--user-data-dir={home}", "about:blank"]
+def browsing(program: str, home: Path, *flags: str) -> Iterator[Browser]:
+    """Start a browser with its state in `home` and these flags besides the usual, and end it."""
+    argv = [program, *QUIET, *flags, f"--user-data-dir={home}", "about:blank"]
     if os.geteuid() == 0:
         argv.insert(1, "--no-sandbox")  # it refuses to run as root with one
     process = subprocess.Popen(argv, stderr=subprocess.PIPE, process_group=0)
@@ -53,7 +65,8 @@ def browsing(program: str, home: Path) -> Iterator[Browser]:
     try:
         url = address.get(timeout=WITHIN)
         assert url, f"{program} did not start"
-        with connect(url, max_size=None) as wire:
+        # Without a bound: events that nobody asked for must not hide that the browser has ended.
+        with connect(url, max_size=None, max_queue=None) as wire:
             yield Browser(wire)
             wire.send(json.dumps({"id": 0, "method": "Browser.close"}))
             process.wait(WITHIN)
@@ -107,6 +120,15 @@ class Browser:
         self._events.clear()
         answer = self.call("Page.navigate", url=url)
         assert "errorText" not in answer, f"{url}: {answer['errorText']}"
+        self._wait_for_load()
+
+    def leave(self, expression: str) -> None:
+        """Have the page go elsewhere by itself, and wait until all of that has been loaded."""
+        self._events.clear()
+        self.call("Runtime.evaluate", expression=expression)
+        self._wait_for_load()
+
+    def _wait_for_load(self) -> None:
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._next()
 

@@ -6,12 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from compat.diff import Answer, Difference
+from compat.guard import Rule
 from compat.prove.cases import Request
 
 LONGEST_LINE = 65536
 """Bytes of a line of the head that the old server could read."""
 MOST_HEADERS = 100
 """Headers that the old server could read."""
+
+
+REFUSED = (
+    "The guard of the new server refuses what no old script sends, by its rule {rule}; without that"
+    " the answer is compared."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +64,8 @@ def explanation(
         if known.holds(request, control, candidate):
             return known.reason
     return None
+
+
+def refusal(rule: Rule) -> str:
+    """The reason why the guard refuses a request that breaks this rule."""
+    return REFUSED.format(rule=rule)

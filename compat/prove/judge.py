@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 from compat.diff import Answer, Difference, Shape, Volatile, differences
+from compat.prove import guarded
 from compat.prove.cases import Case, Request
-from compat.prove.explained import explanation
+from compat.prove.explained import explanation, refusal
+from compat.prove.guarded import Refused
 from compat.prove.seeds import PLANTED
 from compat.prove.servers import Server
 from compat.routes import RouteTable, Row
@@ -46,6 +48,15 @@ class Judge:
         verdict = Verdict()
         sides = zip(case.steps, control, candidate, strict=True)
         for index, (request, mine, its) in enumerate(sides):
+            if server.is_guarded:
+                wrong = guarded.difference(request, mine, its)
+                if wrong is not None:
+                    verdict.unexplained.append((index, wrong))
+                    continue
+            if isinstance(its, Refused):
+                verdict.explained[refusal(its.rule)] += 1
+                if not its.mended:
+                    continue
             for difference in self._compare(request, mine, its, server.address[1]):
                 why = explanation(request, mine, its, difference)
                 if why is None:

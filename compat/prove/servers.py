@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
+from compat.prove import guarded
 from fastapi_app.factory import TOKEN_FILE
 
 STARTED_WITHIN = 60.0
@@ -60,6 +61,11 @@ class Server:
     address: tuple[str, int]
     api: str | None
     printed: deque[bytes]
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether it is the shim, whose guard refuses what the old daemon answers."""
+        return self.api is not None
 
     def call(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
         """Ask the new API; returns the JSON it answers.
@@ -116,7 +122,7 @@ def started(
 def _settings(under: Under) -> dict[str, str]:
     # A canary is no stage to begin with; and whatever is shadowed shall be compared.
     stage = "legacy" if under.percent is not None else under.stage
-    return {"MCLI_DEFAULT_STAGE": stage, "MCLI_SHADOW_QUEUE": "100000"}
+    return {"MCLI_DEFAULT_STAGE": stage, "MCLI_SHADOW_QUEUE": "100000", **guarded.SETTINGS}
 
 
 def _set_percent(server: Server, under: Under) -> None:

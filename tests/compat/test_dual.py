@@ -161,7 +161,7 @@ def test_the_old_port_knows_nothing_of_the_new_api(server: Server, old: httpx.Cl
         assert answer.text.startswith("<!doctype html>")
         assert "Deprecation" not in answer.headers
     handshake = (
-        b"GET /ws/workflows/x/logs HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+        b"GET /ws/workflows/x/logs HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
         b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
@@ -190,7 +190,7 @@ def test_the_links_of_an_old_answer_lead_somewhere(old: httpx.Client, new: httpx
 def test_header_names_are_spelled_as_the_old_server_did(server: Server) -> None:
     address = httpx.URL(server.legacy)
     for path in ("/status", "/nothing"):
-        request = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+        request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
         head = exchange((address.host, address.port or 0), request).partition(b"\r\n\r\n")[0]
         names = {line.partition(b":")[0] for line in head.splitlines()[1:]}
         assert {b"Content-Type", b"Content-Length", b"Date"} <= names
@@ -198,7 +198,9 @@ def test_header_names_are_spelled_as_the_old_server_did(server: Server) -> None:
 
 def test_raw_bytes_in_a_request_line_are_taken(server: Server) -> None:
     address = httpx.URL(server.legacy)
-    request = "GET /commands/é?all=ü HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+    request = (
+        "GET /commands/é?all=ü HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+    )
     answer = exchange((address.host, address.port or 0), request)
     assert answer.endswith(b'{"error":"Command not found"}\n')
 
@@ -254,7 +256,7 @@ def test_a_stop_finishes_answers_and_leaves_background_runs(stage: str, tmp_path
         ):
             body = f'{{"command":"{command}"}}'.encode()
             raw.sendall(
-                b"POST /execute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                b"POST /execute HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                 b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
             )
             while not begun.exists():

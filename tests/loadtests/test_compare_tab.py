@@ -17,7 +17,7 @@ from loadtests.calls import OPERATIONS
 from loadtests.compare.tally import STACKS
 from loadtests.owner import authorization
 from loadtests.servers import ROOT
-from tests.browser import Browser, browsing, chromium
+from tests.browser import Browser, browsing, needed
 from tests.loadtests.test_locust import web_page
 
 if TYPE_CHECKING:
@@ -86,13 +86,7 @@ def load_test(port: int, users: int = 6) -> Iterator[LoadTest]:
 
 @pytest.fixture(scope="module")
 def _browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = chromium()
-    if program is None:
-        needed = "needs a browser: install Debian's package chromium, or name one in CHROMIUM"
-        if os.environ.get("CI") == "true":
-            pytest.fail(needed)
-        pytest.skip(needed)
-    with browsing(program, tmp_path_factory.mktemp("browser")) as browser:
+    with browsing(needed(), tmp_path_factory.mktemp("browser")) as browser:
         yield browser
 
 

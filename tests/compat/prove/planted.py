@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cli.main import main
-from compat import adapters, contract, handlers, legacy_json
+from compat import adapters, contract, guard, handlers, legacy_json
 from fastapi_app.engine.attempts import Attempts
 from fastapi_app.models import Command, Run
 
@@ -63,12 +63,18 @@ def stuck() -> None:
     Attempts.until_over = wrong  # type: ignore[method-assign, assignment]
 
 
+def unguarded() -> None:
+    """The guard refuses nothing."""
+    guard.Rules.broken = lambda *_: None  # type: ignore[method-assign]
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     "field": field,
     "status": status,
     "header": header,
     "newline": newline,
     "stuck": stuck,
+    "unguarded": unguarded,
 }
 
 if __name__ == "__main__":

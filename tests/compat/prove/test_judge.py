@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from compat.diff import Answer
+from compat.guard import Rule
 from compat.legacy_json import dumps
 from compat.prove.cases import Case, Request
+from compat.prove.guarded import Refused
 from compat.prove.judge import Judge, Verdict
 from compat.prove.seeds import planted_id
 from compat.prove.servers import Server
@@ -23,10 +26,13 @@ def server(port: int) -> Server:
     return Server("any", Path(), ("127.0.0.1", port), None, deque())
 
 
-def judged(request: Request, control: Answer, candidate: Answer) -> Verdict:
-    """The old daemon listens on 5001, the candidate on 5002."""
+def judged(
+    request: Request, control: Answer, candidate: Answer, *, api: str | None = None
+) -> Verdict:
+    """The old daemon listens on 5001, the candidate on 5002; with `api` it has a guard."""
     judge = Judge(route_table(), server(5001))
-    return judge.judge(Case("x", (request,)), [control], [candidate], server(5002))
+    its = replace(server(5002), api=api)
+    return judge.judge(Case("x", (request,)), [control], [candidate], its)
 
 
 def found(
@@ -134,3 +140,59 @@ def test_a_redirect_of_raw_bytes_names_another_address() -> None:
     assert raw.explained.total() == 1
     plain = judged(Request(b"POST", b"/processes/x//kill"), *sides)
     assert [found.pointer for _, found in plain.unexplained] == ["header:location"]
+
+
+API = "http://127.0.0.1:5003"
+HOST = (b"Host", b"prove")
+OLD = Answer(200, JSON, b"{}")
+
+
+def guarded(request: Request, candidate: Answer, control: Answer = OLD) -> list[str]:
+    """The differences of a guarded server, each as what should have been refused and what was."""
+    verdict = judged(request, control, candidate, api=API)
+    return [f"{found.control}/{found.candidate}" for _, found in verdict.unexplained]
+
+
+def test_what_the_guard_refuses_rightly_is_explained_by_its_rule() -> None:
+    request = Request(b"GET", b"/x", (HOST, (b"Via", b"1.0 x")))
+    its = Refused(200, JSON, b"{}", Rule.PROXY, mended=True)
+    verdict = judged(request, OLD, its, api=API)
+    assert verdict.unexplained == []
+    [(reason, count)] = verdict.explained.items()
+    assert count == 1
+    assert "no-proxy" in reason
+
+
+def test_behind_the_guard_all_is_compared_as_ever() -> None:
+    request = Request(b"GET", b"/x", (HOST, (b"Via", b"1.0 x")))
+    assert guarded(request, Refused(404, JSON, b"{}", Rule.PROXY, mended=True)) == ["200/404"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "candidate", "expected"),
+    [
+        ((HOST,), Refused(200, JSON, b"{}", Rule.HOST, mended=True), "none/known-host"),
+        ((HOST, (b"Via", b"x")), OLD, "no-proxy/none"),
+        ((), OLD, "known-host/none"),
+        (
+            (HOST, (b"Via", b"x")),
+            Refused(200, JSON, b"{}", Rule.HOST, mended=True),
+            "no-proxy/known-host",
+        ),
+    ],
+)
+def test_a_guard_that_refuses_wrongly_or_not_at_all_is_found(
+    headers: tuple[tuple[bytes, bytes], ...], candidate: Answer, expected: str
+) -> None:
+    assert guarded(Request(b"GET", b"/x", headers), candidate) == [expected]
+
+
+def test_a_refusal_that_was_not_the_guards_is_a_difference() -> None:
+    assert guarded(Request(b"GET", b"/x", (HOST,)), Answer(403, JSON, b"{}")) == ["200/403"]
+
+
+def test_a_host_the_old_daemon_refuses_itself_must_be_refused_by_it() -> None:
+    request = Request(b"GET", b"/x", ((b"Host", b"x" * 300),))
+    its = Refused(403, JSON, b"{}", Rule.HOST, mended=False)
+    assert guarded(request, its, Answer(400, JSON, b"html")) == []
+    assert guarded(request, its, OLD) == ["200/400"]

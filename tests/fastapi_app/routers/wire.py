@@ -98,7 +98,12 @@ def connected(url: str, sent: bytes) -> Iterator[socket.socket]:
 
 def request(method: str, path: str, body: bytes = b"", *headers: str) -> bytes:
     """An HTTP/1.1 request with a JSON body."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: x", "Content-Type: application/json", *headers]
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: localhost",
+        "Content-Type: application/json",
+        *headers,
+    ]
     if not any(line.lower().startswith(("content-length", "transfer")) for line in headers):
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "", ""]).encode() + body
