@@ -43,12 +43,10 @@ PATHS = {
 LED = ("/docs", "/migration")
 """Pages that others may lead a person to, but not into a frame of theirs."""
 ASKED_BY_OUR_PAGE = {
-    "fetch('/api/v1/workflows/list', {headers}).then(answer => answer.status)".replace(
-        "headers", f"headers: {server.auth}"
-    ): 200,
+    "fetch('/api/v1/workflows/list', {headers: HEADERS}).then(answer => answer.status)": 200,
     """fetch('/api/v1/workflows/execute', {
          method: 'POST',
-         headers: { 'Content-Type': 'application/json' },
+         headers: { ...HEADERS, 'Content-Type': 'application/json' },
          body: JSON.stringify({ command: 'true' }),
        }).then(answer => answer.status)""": 200,
     """new Promise(done => {
@@ -226,4 +224,4 @@ def test_a_person_is_led_to_the_documentation_and_it_works(
             assert browser.problems == []
         browser.goto(f"{server.new}/docs")
         for asked, answer in ASKED_BY_OUR_PAGE.items():
-            assert browser.evaluate(asked) == answer
+            assert browser.evaluate(asked.replace("HEADERS", json.dumps(server.auth))) == answer
