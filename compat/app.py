@@ -37,6 +37,7 @@ NEW_PATHS = (
     "/api/v1",
     "/docs",
     "/livez",
+    "/metrics",
     page.MIGRATION,
     "/openapi.json",
     "/readyz",

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi_offline import FastAPIOffline
+from starlette.types import ASGIApp
 
 from fastapi_app import __version__, problems
 from fastapi_app.factory import open_services
 from fastapi_app.leaving import ClientLeftError
+from fastapi_app.metrics import Metrics
+from fastapi_app.middleware.access_log import AccessLog, access_log
 from fastapi_app.middleware.body_limit import BodyLimit
-from fastapi_app.routers import commands, daemon, groups, health, live, runs, streams, workflows
+from fastapi_app.middleware.observed import Observed
+from fastapi_app.observability import is_json
+from fastapi_app.routers import (
+    commands,
+    daemon,
+    groups,
+    health,
+    live,
+    metrics,
+    runs,
+    streams,
+    workflows,
+)
 from fastapi_app.schemas.events import ProgressEvent, RunEvent, StatusEvent
 from fastapi_app.schemas.problems import Problem
 from fastapi_app.settings import Settings
@@ -27,12 +43,20 @@ EXTRA_SCHEMAS = (Problem, RunEvent, StatusEvent, ProgressEvent)
 
 def create_app(settings: Settings) -> FastAPI:
     """The application; its lifespan opens what it needs and puts it into `app.state.services`."""
+    counted = Metrics()
+    log = access_log(
+        settings.access_log, sys.stderr, as_json=is_json(settings.log_format, sys.stderr)
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings) as services:
-            app.state.services = services
-            yield
+        try:
+            async with open_services(settings, counted) as services:
+                app.state.services = services
+                yield
+        finally:
+            if log is not None:
+                log.flush()
 
     app = FastAPIOffline(
         title="mcli-dualstack",
@@ -46,10 +70,21 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     problems.install(app)
     app.add_exception_handler(ClientLeftError, _answer_nobody)
-    for router in (streams, workflows, runs, groups, commands, daemon, health, live):
+    for router in (streams, workflows, runs, groups, commands, daemon, health, metrics, live):
         app.include_router(router.router)
     _document_events(app)
+    _observe(app, counted, log)
     return app
+
+
+def _observe(app: FastAPI, counted: Metrics, log: AccessLog | None) -> None:
+    """Wrap the whole stack: what answers when everything else has failed is inside, too."""
+    build = app.build_middleware_stack
+
+    def stack() -> ASGIApp:
+        return Observed(build(), counted, log)
+
+    app.build_middleware_stack = stack  # type: ignore[method-assign]
 
 
 async def _answer_nobody(_request: object, _error: Exception) -> Response:

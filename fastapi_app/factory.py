@@ -18,10 +18,13 @@ from fastapi_app.engine.logs import LogFiles
 from fastapi_app.engine.process import Spawner
 from fastapi_app.engine.retention import Janitor, Limits
 from fastapi_app.errors import StartupError
+from fastapi_app.metrics import Metrics
 from fastapi_app.services.commands import CommandService
 from fastapi_app.services.daemon import DaemonService
 from fastapi_app.services.groups import GroupService
+from fastapi_app.services.lag import watch_lag
 from fastapi_app.services.live import LiveService
+from fastapi_app.services.metrics import MetricsService
 from fastapi_app.services.processes import ProcessService
 from fastapi_app.services.runs import RunService
 from fastapi_app.services.upkeep import Upkeep
@@ -47,12 +50,17 @@ class Services:
     commands: CommandService
     processes: ProcessService
     daemon: DaemonService
+    metrics: MetricsService
     database: Database
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
+async def open_services(
+    settings: Settings, metrics: Metrics | None = None
+) -> AsyncIterator[Services]:
     """Open the home folder and the database, start the engine, wire the services.
+
+    What is worth counting goes into `metrics`.
 
     Raises:
         StartupError: the home folder or the database cannot be used.
@@ -60,21 +68,23 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     with _home(settings):
         database = await open_database(settings.url)
         try:
-            async with _wired(settings, database) as services:
+            async with _wired(settings, database, metrics or Metrics()) as services:
                 yield services
         finally:
             await database.aclose()
 
 
 @asynccontextmanager
-async def _wired(settings: Settings, database: Database) -> AsyncIterator[Services]:
+async def _wired(
+    settings: Settings, database: Database, metrics: Metrics
+) -> AsyncIterator[Services]:
     runs, commands, groups = RunStore(database), CommandStore(database), GroupStore(database)
     state = StateStore(database)
     logs = LogFiles(settings.logs_dir, settings.max_log_bytes)
     scripts = Scripts(settings.work_dir)
     engine = EmbeddedEngine(
         runs=runs,
-        spawner=Spawner(settings.logs_dir / "spawner.log"),
+        spawner=Spawner(settings.logs_dir / "spawner.log", on_spawned=metrics.spawns.note),
         logs=logs,
         scripts=scripts,
         max_running=settings.max_concurrent_commands,
@@ -93,6 +103,7 @@ async def _wired(settings: Settings, database: Database) -> AsyncIterator[Servic
     await daemon.start()
     await engine.start(await groups.all())
     upkeep = asyncio.create_task(Upkeep(_janitor(settings), runs).run())
+    lag = asyncio.create_task(watch_lag(metrics.loop_lag))
     try:
         yield Services(
             settings=settings,
@@ -112,11 +123,13 @@ async def _wired(settings: Settings, database: Database) -> AsyncIterator[Servic
                 engine=engine, processes=ProcessStore(database), runs=runs, logs=logs
             ),
             daemon=daemon,
+            metrics=MetricsService(metrics, daemon=daemon, engine=engine),
             database=database,
         )
     finally:
         upkeep.cancel()
-        await asyncio.gather(upkeep, return_exceptions=True)
+        lag.cancel()
+        await asyncio.gather(upkeep, lag, return_exceptions=True)
         await hub.aclose()
         await engine.aclose()
 

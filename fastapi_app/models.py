@@ -301,6 +301,7 @@ class Snapshot:
     running_processes: int
     queued: int
     total: int
+    statuses: Mapping[RunStatus, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

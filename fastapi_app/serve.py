@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import gc
-import logging
 import signal
 import socket
 import sys
@@ -19,7 +18,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from fastapi_app import __version__
+from fastapi_app import __version__, observability
 from fastapi_app.app import create_app
 from fastapi_app.errors import StartupError, StorageUnavailableError
 from fastapi_app.http1 import TolerantHttp
@@ -27,7 +26,6 @@ from fastapi_app.settings import Settings
 from fastapi_app.websocket import DroppableWebSocket
 
 BACKLOG = 2048
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 Opened = AbstractAsyncContextManager[ASGIApp]
@@ -65,7 +63,7 @@ def run(make_plan: Callable[[], Plan]) -> int:
     """Serve until told to end; returns the exit code. What prevents that is said in one line."""
     try:
         plan = make_plan()
-        logging.basicConfig(level=plan.settings.log_level.upper(), format=LOG_FORMAT)
+        observability.set_up(plan.settings.log_level, plan.settings.log_format)
         uvloop.run(_serve(plan))
     except (StartupError, StorageUnavailableError) as error:
         print(f"mclictl serve: {error}", file=sys.stderr)

@@ -88,6 +88,15 @@ class Settings(BaseSettings):
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
         "info", description="What the server says: debug, info, warning or error"
     )
+    log_format: Annotated[str, Field(pattern="^(auto|console|json)$")] = Field(
+        "auto",
+        description="How it says it: console, json, or auto: console on a terminal, else json",
+    )
+    access_log: Annotated[str, Field(pattern="^(all|failures|off)$")] = Field(
+        "failures",
+        description="Answers of the new API that get a line in the log: all, failures (status 500 "
+        "and above) or off",
+    )
 
     @classmethod
     def settings_customise_sources(

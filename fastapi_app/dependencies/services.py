@@ -11,6 +11,7 @@ from fastapi_app.factory import Services
 from fastapi_app.services.commands import CommandService
 from fastapi_app.services.daemon import DaemonService
 from fastapi_app.services.groups import GroupService
+from fastapi_app.services.metrics import MetricsService
 from fastapi_app.services.runs import RunService
 from fastapi_app.services.workflows import WorkflowService
 
@@ -44,8 +45,13 @@ async def _daemon(found: AllServices) -> DaemonService:
     return found.daemon
 
 
+async def _metrics(found: AllServices) -> MetricsService:
+    return found.metrics
+
+
 Workflows = Annotated[WorkflowService, Depends(_workflows)]
 Runs = Annotated[RunService, Depends(_runs)]
 Groups = Annotated[GroupService, Depends(_groups)]
 Commands = Annotated[CommandService, Depends(_commands)]
 Daemon = Annotated[DaemonService, Depends(_daemon)]
+Metrics = Annotated[MetricsService, Depends(_metrics)]
