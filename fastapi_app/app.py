@@ -20,6 +20,7 @@ from fastapi_app.middleware.body_limit import BodyLimit
 from fastapi_app.middleware.observed import Observed
 from fastapi_app.observability import is_json
 from fastapi_app.routers import (
+    audit,
     commands,
     daemon,
     groups,
@@ -70,7 +71,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     problems.install(app)
     app.add_exception_handler(ClientLeftError, _answer_nobody)
-    for router in (streams, workflows, runs, groups, commands, daemon, health, metrics, live):
+    routers = (streams, workflows, runs, groups, commands, daemon, audit, health, metrics, live)
+    for router in routers:
         app.include_router(router.router)
     _document_events(app)
     _observe(app, counted, log)

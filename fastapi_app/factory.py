@@ -19,6 +19,7 @@ from fastapi_app.engine.process import Spawner
 from fastapi_app.engine.retention import Janitor, Limits
 from fastapi_app.errors import StartupError
 from fastapi_app.metrics import Metrics
+from fastapi_app.services.audit import AuditService
 from fastapi_app.services.commands import CommandService
 from fastapi_app.services.daemon import DaemonService
 from fastapi_app.services.groups import GroupService
@@ -30,6 +31,7 @@ from fastapi_app.services.runs import RunService
 from fastapi_app.services.upkeep import Upkeep
 from fastapi_app.services.workflows import WorkflowService
 from fastapi_app.settings import Settings
+from fastapi_app.storage.audit import AuditStore
 from fastapi_app.storage.commands import CommandStore
 from fastapi_app.storage.database import Database, open_database
 from fastapi_app.storage.groups import GroupStore
@@ -51,6 +53,7 @@ class Services:
     processes: ProcessService
     daemon: DaemonService
     metrics: MetricsService
+    audit: AuditService
     database: Database
 
 
@@ -80,6 +83,7 @@ async def _wired(
 ) -> AsyncIterator[Services]:
     runs, commands, groups = RunStore(database), CommandStore(database), GroupStore(database)
     state = StateStore(database)
+    audit = AuditService(AuditStore(database), retention=settings.audit_retention)
     logs = LogFiles(settings.logs_dir, settings.max_log_bytes)
     scripts = Scripts(settings.work_dir)
     engine = EmbeddedEngine(
@@ -92,7 +96,7 @@ async def _wired(
         grace=settings.stop_grace,
     )
     daemon = DaemonService(
-        state, version=__version__, home=str(settings.home), database=database.url
+        state, audit, version=__version__, home=str(settings.home), database=database.url
     )
     hub = Hub(
         runs.transitions_after,
@@ -100,9 +104,10 @@ async def _wired(
         database.peek.version if database.peek is not None else None,
     )
     database.on_commit = hub.wake
+    await audit.record("server.start", detail=__version__)
     await daemon.start()
     await engine.start(await groups.all())
-    upkeep = asyncio.create_task(Upkeep(_janitor(settings), runs).run())
+    upkeep = asyncio.create_task(Upkeep(_janitor(settings), runs, audit).run())
     lag = asyncio.create_task(watch_lag(metrics.loop_lag))
     try:
         yield Services(
@@ -118,12 +123,13 @@ async def _wired(
             runs=RunService(engine=engine, runs=runs, logs=logs),
             live=LiveService(hub=hub, runs=runs, logs=logs, over=engine.over),
             groups=GroupService(engine=engine, groups=groups, runs=runs),
-            commands=CommandService(commands),
+            commands=CommandService(commands, audit),
             processes=ProcessService(
                 engine=engine, processes=ProcessStore(database), runs=runs, logs=logs
             ),
             daemon=daemon,
             metrics=MetricsService(metrics, daemon=daemon, engine=engine),
+            audit=audit,
             database=database,
         )
     finally:
@@ -132,6 +138,7 @@ async def _wired(
         await asyncio.gather(upkeep, lag, return_exceptions=True)
         await hub.aclose()
         await engine.aclose()
+        await audit.record("server.stop")
 
 
 def _janitor(settings: Settings) -> Janitor:

@@ -73,6 +73,9 @@ class Settings(BaseSettings):
     log_retention_bytes: Annotated[int, Field(ge=0)] = Field(
         20 * 1024**3, description="Bytes all logs may have before the oldest go; 0: any"
     )
+    audit_retention: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        365 * 86_400, description="Seconds an entry of the audit log is kept; 0: without end"
+    )
     send_timeout: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = Field(
         20.0, description="Seconds a live reader may take nothing before it is dropped"
     )

@@ -15,7 +15,9 @@ from tests.servers import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LINE = re.compile(r"^\| `(?P<code>[a-z-]+)` \| (?P<status>\d{3}) \| (?P<title>[^|]+) \|$", re.MULTILINE)
+LINE = re.compile(
+    r"^\| `(?P<code>[a-z-]+)` \| (?P<status>\d{3}) \| (?P<title>[^|]+) \|$", re.MULTILINE
+)
 ELSEWHERE = {"bad-request", "not-found", "method-not-allowed", "invalid", "internal"}
 GATEWAY = {"route-gone", "route-brownout"}
 

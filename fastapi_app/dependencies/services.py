@@ -8,6 +8,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from fastapi_app.factory import Services
+from fastapi_app.services.audit import AuditService
 from fastapi_app.services.commands import CommandService
 from fastapi_app.services.daemon import DaemonService
 from fastapi_app.services.groups import GroupService
@@ -45,6 +46,10 @@ async def _daemon(found: AllServices) -> DaemonService:
     return found.daemon
 
 
+async def _audit(found: AllServices) -> AuditService:
+    return found.audit
+
+
 async def _metrics(found: AllServices) -> MetricsService:
     return found.metrics
 
@@ -54,4 +59,5 @@ Runs = Annotated[RunService, Depends(_runs)]
 Groups = Annotated[GroupService, Depends(_groups)]
 Commands = Annotated[CommandService, Depends(_commands)]
 Daemon = Annotated[DaemonService, Depends(_daemon)]
+Audit = Annotated[AuditService, Depends(_audit)]
 Metrics = Annotated[MetricsService, Depends(_metrics)]

@@ -44,6 +44,7 @@ PATHS = {
     "/api/v1/commands/list": {"get"},
     "/api/v1/commands/{name}": {"get", "put", "delete"},
     "/api/v1/daemon/status": {"get"},
+    "/api/v1/audit": {"get"},
     "/livez": {"get"},
     "/readyz": {"get"},
     "/metrics": {"get"},
