@@ -88,6 +88,11 @@ class Settings(BaseSettings):
     shutdown_grace: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         10.0, description="Seconds answers in flight may take after SIGTERM"
     )
+    drain_delay: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(
+        0.0,
+        description="Seconds after SIGTERM in which the server still takes connections while "
+        "/readyz says 503, for a load balancer to notice",
+    )
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
         "info", description="What the server says: debug, info, warning or error"
     )

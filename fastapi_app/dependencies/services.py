@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from fastapi_app.draining import Draining, draining_of
 from fastapi_app.factory import Services
 from fastapi_app.services.audit import AuditService
 from fastapi_app.services.commands import CommandService
@@ -24,6 +25,10 @@ async def services(connection: HTTPConnection) -> Services:
 
 
 AllServices = Annotated[Services, Depends(services)]
+
+
+async def _draining(connection: HTTPConnection) -> Draining:
+    return draining_of(connection.scope["state"])
 
 
 async def _workflows(found: AllServices) -> WorkflowService:
@@ -54,6 +59,7 @@ async def _metrics(found: AllServices) -> MetricsService:
     return found.metrics
 
 
+Drain = Annotated[Draining, Depends(_draining)]
 Workflows = Annotated[WorkflowService, Depends(_workflows)]
 Runs = Annotated[RunService, Depends(_runs)]
 Groups = Annotated[GroupService, Depends(_groups)]
