@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Response
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp
 
 from fastapi_app import __version__, problems
+from fastapi_app.errors import StartupError
 from fastapi_app.factory import open_services
 from fastapi_app.leaving import ClientLeftError
 from fastapi_app.metrics import Metrics
@@ -35,6 +38,9 @@ from fastapi_app.schemas.events import ProgressEvent, RunEvent, StatusEvent
 from fastapi_app.schemas.problems import Problem
 from fastapi_app.settings import Settings
 
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
 DESCRIPTION = """Runs commands and stored workflows, now or in the background, and shows them live.
 
 Live logs are at `WS /ws/workflows/{id}/logs` (`offset` goes on from there). Errors are RFC 9457
@@ -45,6 +51,7 @@ EXTRA_SCHEMAS = (Problem, RunEvent, StatusEvent, ProgressEvent)
 def create_app(settings: Settings) -> FastAPI:
     """The application; its lifespan opens what it needs and puts it into `app.state.services`."""
     counted = Metrics()
+    spans = _spans(settings.otel_endpoint)
     log = access_log(
         settings.access_log, sys.stderr, as_json=is_json(settings.log_format, sys.stderr)
     )
@@ -58,6 +65,8 @@ def create_app(settings: Settings) -> FastAPI:
         finally:
             if log is not None:
                 log.flush()
+            if spans is not None:
+                await asyncio.to_thread(spans.shutdown)
 
     app = FastAPIOffline(
         title="mcli-dualstack",
@@ -67,6 +76,14 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         license_info={"name": "MIT"},
+        telemetry={
+            "tracer_provider": spans,
+            "tracing": spans is not None,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
     )
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     problems.install(app)
@@ -77,6 +94,25 @@ def create_app(settings: Settings) -> FastAPI:
     _document_events(app)
     _observe(app, counted, log)
     return app
+
+
+def _spans(endpoint: str | None) -> TracerProvider | None:
+    """Where spans go; what sends them is loaded only when it is to.
+
+    Raises:
+        StartupError: it is not installed.
+    """
+    if endpoint is None:
+        return None
+    try:
+        module = importlib.import_module("fastapi_app.tracing")
+    except ModuleNotFoundError as error:
+        raise StartupError(
+            f"MCLI_OTEL_ENDPOINT needs the extra otel ({error.name} is missing): run"
+            " pip install 'mcli-dualstack[otel]', or leave the setting out."
+        ) from error
+    found: TracerProvider = module.provider(endpoint)
+    return found
 
 
 def _observe(app: FastAPI, counted: Metrics, log: AccessLog | None) -> None:

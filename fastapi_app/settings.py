@@ -105,6 +105,11 @@ class Settings(BaseSettings):
         description="Answers of the new API that get a line in the log: all, failures (status 500 "
         "and above) or off",
     )
+    otel_endpoint: Annotated[str, Field(pattern=r"^https?://[^/\s]+")] | None = Field(
+        None,
+        description="OTLP/HTTP address that spans of requests go to, as http://127.0.0.1:4318 "
+        "(extra otel); none are made without it",
+    )
 
     @classmethod
     def settings_customise_sources(

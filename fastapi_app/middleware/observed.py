@@ -10,6 +10,7 @@ import re
 from collections.abc import Awaitable, Iterable
 from time import perf_counter
 
+from opentelemetry import trace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
@@ -18,6 +19,8 @@ from fastapi_app.middleware.access_log import AccessLog
 from fastapi_app.observability import CALLER, Caller
 
 HEADER = b"x-request-id"
+TRACED = "fastapi.telemetry"
+"""In the scope of what FastAPI traces."""
 CLIENT_LEFT = 499
 """nginx's number for an answer that never began, because nobody waited for it any more."""
 _HARMLESS = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -81,6 +84,8 @@ def _enter(scope: Scope) -> Caller:
     request_id = _given(scope["headers"]) or str(uuid7())
     state["request_id"] = request_id
     client = scope.get("client")
+    if TRACED in scope:
+        trace.get_current_span().set_attribute("mcli.request_id", request_id)
     caller = Caller(request_id, client[0] if client else "", state)
     CALLER.set(caller)
     return caller
