@@ -157,3 +157,42 @@ def test_without_being_asked_only_failures_have_lines(client: httpx.Client, serv
     printed = b"".join(server.printed)
     assert b'"fine"' not in printed
     assert b'"not-found"' not in printed
+
+
+SECRETS = {
+    "header": "hunter2-in-a-header",
+    "key": "mcli_ab12_hunter2hunter2hunter2",
+    "jwt": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.aHVudGVyMg",
+    "query": "hunter2-in-a-query",
+    "cookie": "hunter2-in-a-cookie",
+    "body": "hunter2-in-a-body",
+    "path": "mcli_hunter2_in_a_path_of_a_request",
+}
+
+
+def test_no_secret_gets_into_the_log_however_much_is_said(tmp_path: Path) -> None:
+    headers = [
+        ("Authorization", f"Bearer {SECRETS['jwt']}"),
+        ("X-Api-Key", SECRETS["key"]),
+        ("Proxy-Authorization", f"Basic {SECRETS['header']}"),
+        ("Cookie", f"session={SECRETS['cookie']}"),
+    ]
+    query = {"token": SECRETS["query"], "access_token": SECRETS["jwt"]}
+    with (
+        start_app(tmp_path / "home", access_log="all", log_level="debug") as server,
+        httpx.Client(base_url=server.new, headers=headers, params=query, timeout=15) as client,
+    ):
+        body = {"command": "exit 1", "secrets": {"TOKEN": SECRETS["body"]}, "cwd": "/nowhere"}
+        for given in (body, body | {"timeout": "x"}, body | {"cwd": None}):
+            client.post(f"{RUNS}/execute", json=given)
+        client.get(f"/api/v1/{SECRETS['path']}")
+        client.put(f"/api/v1/commands/{SECRETS['path']}", json={"password": SECRETS["body"]})
+        address = f"{server.new.replace('http', 'ws', 1)}/ws/workflows/x?token={SECRETS['query']}"
+        with connect(address, additional_headers=headers) as socket:
+            assert socket.protocol
+        assert client.get("/livez", headers={ID: "the-end"}).status_code == 200
+        line_of(server, "the-end")
+        assert server.stop() == 0
+    said = b"".join(server.printed).decode()
+    assert len(said.splitlines()) > 5
+    assert [name for name, secret in SECRETS.items() if secret in said] == [], said
