@@ -8,7 +8,7 @@ ARGS   ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test lint types fmt bench loadtest docs lock clean
+.PHONY: help install serve test lint types fmt bench loadtest docs audit sbom lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,13 @@ docs: install ## Write the OpenAPI document to build/docs
 	@mkdir -p build/docs
 	$(BIN)/python -m fastapi_app.openapi > build/docs/openapi.json
 	@echo "build/docs/openapi.json"
+
+audit: install ## Known vulnerabilities of what the lock file pins (asks the network), and our own code
+	$(BIN)/ruff check --select S --ignore S603 .
+	$(BIN)/pip-audit --require-hashes --disable-pip --progress-spinner off -r requirements.lock
+
+sbom: install ## Write a CycloneDX bill of materials to build
+	@$(BIN)/python .ci/sbom.py requirements.lock build/sbom.json
 
 lock: ## Recompile requirements.lock (maintainers; needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \

@@ -33,6 +33,7 @@ COMMANDS = {
     "resume": ("cli.groups", "resume", "Start runs of a group again."),
     "commands": ("cli.commands", "commands", "Stored commands: add, list, show, edit, rm."),
     "workflow": ("cli.workflow", "workflow", "Runs of stored commands: start, list, stop."),
+    "audit": ("cli.audit", "audit", "Who did what that matters for security."),
     "cutover": ("cli.cutover", "cutover", "Legacy routes: which stack answers them, and how well."),
     "rollout": ("cli.cutover", "rollout", "Let legacy routes go over by a plan: start, status."),
     "prove": ("cli.cutover", "prove", "Prove that legacy routes answer the same in every stage."),

@@ -11,7 +11,7 @@ from wsgiref.types import WSGIApplication
 
 from starlette.types import ASGIApp
 
-from compat import api, api_live, api_rollouts, page
+from compat import api, api_live, api_rollouts, metrics, page
 from compat.callers import Callers
 from compat.contract import ContractApp
 from compat.cutover import Cutover
@@ -38,6 +38,7 @@ NEW_PATHS = (
     "/api/v1",
     "/docs",
     "/livez",
+    "/metrics",
     page.MIGRATION,
     "/openapi.json",
     "/readyz",
@@ -92,7 +93,7 @@ async def _opened(
     app: ASGIApp,
     services: Services,
     settings: DualSettings,
-    legacy: ASGIApp,
+    legacy: Mount,
     rules: Rules,
     *,
     legacy_port: int,
@@ -116,6 +117,7 @@ async def _opened(
         queue=settings.shadow_queue,
         timeout=settings.shadow_timeout,
     )
+    services.metrics.register(metrics.collector(measures, experiment, legacy))
     gateway = Gateway(
         app=app,
         new_paths=NEW_PATHS,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from sqlalchemy import select
@@ -43,6 +43,11 @@ class Histogram:
             shift = micros.bit_length() - BITS - 1
             micros = (shift << BITS) + (micros >> shift)
         self.buckets[micros] += 1
+
+    def items(self) -> Iterator[tuple[float, int]]:
+        """About how many seconds, and how often, of every bucket."""
+        for bucket, count in self.buckets.items():
+            yield _upper(bucket) / 1e6, count
 
     def quantile(self, share: float) -> float | None:
         """Seconds within which this share of all was done; `None` when there was nothing."""
@@ -161,6 +166,11 @@ class Measures:
     def tally(self, route: str, stack: Stack) -> Tally:
         """The one of this process, to be counted in."""
         return self._own.setdefault((route, stack), Tally())
+
+    def own(self) -> Iterator[tuple[str, Stack, Tally]]:
+        """Route, stack and tally of everything this process has counted."""
+        for (route, stack), tally in self._own.items():
+            yield route, stack, tally
 
     async def totals(self) -> Totals:
         """Everything, over all processes.

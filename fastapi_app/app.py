@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Response
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from fastapi_app import __version__, problems
+from fastapi_app.errors import StartupError
 from fastapi_app.factory import open_services
 from fastapi_app.leaving import ClientLeftError
+from fastapi_app.metrics import Metrics
+from fastapi_app.middleware.access_log import AccessLog, access_log
 from fastapi_app.middleware.body_limit import BodyLimit
 from fastapi_app.middleware.identity import Identity
+from fastapi_app.middleware.observed import Observed
 from fastapi_app.middleware.trusted_host import TrustedHost
+from fastapi_app.observability import is_json
 from fastapi_app.routers import (
+    audit,
     auth,
     commands,
     daemon,
     groups,
     health,
     live,
+    metrics,
     runs,
     streams,
     workflows,
@@ -30,6 +41,9 @@ from fastapi_app.routers import (
 from fastapi_app.schemas.events import ProgressEvent, RunEvent, StatusEvent
 from fastapi_app.schemas.problems import Problem, documented
 from fastapi_app.settings import Settings
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 DESCRIPTION = """Runs commands and stored workflows, now or in the background, and shows them live.
 
@@ -57,12 +71,23 @@ def create_app(settings: Settings, public: Sequence[str] = ()) -> FastAPI:
 
     `public` are more pages that anybody may ask for, and link to.
     """
+    counted = Metrics()
+    spans = _spans(settings.otel_endpoint)
+    log = access_log(
+        settings.access_log, sys.stderr, as_json=is_json(settings.log_format, sys.stderr)
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings) as services:
-            app.state.services = services
-            yield
+        try:
+            async with open_services(settings, counted) as services:
+                app.state.services = services
+                yield
+        finally:
+            if log is not None:
+                log.flush()
+            if spans is not None:
+                await asyncio.to_thread(spans.shutdown)
 
     app = FastAPIOffline(
         title="mcli-dualstack",
@@ -72,6 +97,14 @@ def create_app(settings: Settings, public: Sequence[str] = ()) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         license_info={"name": "MIT"},
+        telemetry={
+            "tracer_provider": spans,
+            "tracing": spans is not None,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
     )
     app.add_middleware(Identity, public=(*PUBLIC, *public))
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
@@ -91,10 +124,44 @@ def create_app(settings: Settings, public: Sequence[str] = ()) -> FastAPI:
     )
     problems.install(app)
     app.add_exception_handler(ClientLeftError, _answer_nobody)
-    for router in (auth, streams, workflows, runs, groups, commands, daemon, health, live):
+    routers = (
+        *(auth, streams, workflows, runs, groups, commands),
+        *(daemon, audit, health, metrics, live),
+    )
+    for router in routers:
         app.include_router(router.router)
     _document_events(app)
+    _observe(app, counted, log)
     return app
+
+
+def _spans(endpoint: str | None) -> TracerProvider | None:
+    """Where spans go; what sends them is loaded only when it is to.
+
+    Raises:
+        StartupError: it is not installed.
+    """
+    if endpoint is None:
+        return None
+    try:
+        module = importlib.import_module("fastapi_app.tracing")
+    except ModuleNotFoundError as error:
+        raise StartupError(
+            f"MCLI_OTEL_ENDPOINT needs the extra otel ({error.name} is missing): run"
+            " pip install 'mcli-dualstack[otel]', or leave the setting out."
+        ) from error
+    found: TracerProvider = module.provider(endpoint)
+    return found
+
+
+def _observe(app: FastAPI, counted: Metrics, log: AccessLog | None) -> None:
+    """Wrap the whole stack: what answers when everything else has failed is inside, too."""
+    build = app.build_middleware_stack
+
+    def stack() -> ASGIApp:
+        return Observed(build(), counted, log)
+
+    app.build_middleware_stack = stack  # type: ignore[method-assign]
 
 
 async def _answer_nobody(_request: object, _error: Exception) -> Response:

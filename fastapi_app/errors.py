@@ -271,6 +271,15 @@ class ForbiddenOriginError(AppError):
         )
 
 
+class DrainingError(AppError):
+    status, code, title = 503, "draining", "The server is about to end"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server answers what it has begun and takes no new work; ask another one."
+        )
+
+
 class StartupError(Exception):
     """The server cannot start. The message is one line for the operator, with what to do."""
 

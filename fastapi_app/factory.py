@@ -18,18 +18,23 @@ from fastapi_app.engine.logs import LogFiles
 from fastapi_app.engine.process import Spawner
 from fastapi_app.engine.retention import Janitor, Limits
 from fastapi_app.errors import StartupError
+from fastapi_app.metrics import Metrics
 from fastapi_app.services.accounts import AccountService
+from fastapi_app.services.audit import AuditService
 from fastapi_app.services.commands import CommandService
 from fastapi_app.services.daemon import DaemonService
 from fastapi_app.services.groups import GroupService
 from fastapi_app.services.identity import IdentityService
+from fastapi_app.services.lag import watch_lag
 from fastapi_app.services.live import LiveService
+from fastapi_app.services.metrics import MetricsService
 from fastapi_app.services.processes import ProcessService
 from fastapi_app.services.runs import RunService
 from fastapi_app.services.tokens import HOME_PREFIX, Signer, new_secret
 from fastapi_app.services.upkeep import Upkeep
 from fastapi_app.services.workflows import WorkflowService
 from fastapi_app.settings import Settings
+from fastapi_app.storage.audit import AuditStore
 from fastapi_app.storage.commands import CommandStore
 from fastapi_app.storage.database import Database, open_database
 from fastapi_app.storage.epoch import Epoch
@@ -59,12 +64,18 @@ class Services:
     daemon: DaemonService
     identity: IdentityService
     accounts: AccountService
+    metrics: MetricsService
+    audit: AuditService
     database: Database
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
+async def open_services(
+    settings: Settings, metrics: Metrics | None = None
+) -> AsyncIterator[Services]:
     """Open the home folder and the database, start the engine, wire the services.
+
+    What is worth counting goes into `metrics`.
 
     Raises:
         StartupError: the home folder or the database cannot be used.
@@ -72,21 +83,24 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     with _home(settings):
         database = await open_database(settings.url)
         try:
-            async with _wired(settings, database) as services:
+            async with _wired(settings, database, metrics or Metrics()) as services:
                 yield services
         finally:
             await database.aclose()
 
 
 @asynccontextmanager
-async def _wired(settings: Settings, database: Database) -> AsyncIterator[Services]:
+async def _wired(
+    settings: Settings, database: Database, metrics: Metrics
+) -> AsyncIterator[Services]:
     runs, commands, groups = RunStore(database), CommandStore(database), GroupStore(database)
     state = StateStore(database)
+    audit = AuditService(AuditStore(database), retention=settings.audit_retention)
     logs = LogFiles(settings.logs_dir, settings.max_log_bytes)
     scripts = Scripts(settings.work_dir)
     engine = EmbeddedEngine(
         runs=runs,
-        spawner=Spawner(settings.logs_dir / "spawner.log"),
+        spawner=Spawner(settings.logs_dir / "spawner.log", on_spawned=metrics.spawns.note),
         logs=logs,
         scripts=scripts,
         max_running=settings.max_concurrent_commands,
@@ -94,7 +108,7 @@ async def _wired(settings: Settings, database: Database) -> AsyncIterator[Servic
         grace=settings.stop_grace,
     )
     daemon = DaemonService(
-        state, version=__version__, home=str(settings.home), database=database.url
+        state, audit, version=__version__, home=str(settings.home), database=database.url
     )
     hub = Hub(
         runs.transitions_after,
@@ -102,6 +116,7 @@ async def _wired(settings: Settings, database: Database) -> AsyncIterator[Servic
         database.peek.version if database.peek is not None else None,
     )
     database.on_commit = hub.wake
+    await audit.record("server.start", detail=__version__)
     await daemon.start()
     await engine.start(await groups.all())
     users, keys, signer = UserStore(database), KeyStore(database), _signer(settings)
@@ -112,7 +127,8 @@ async def _wired(settings: Settings, database: Database) -> AsyncIterator[Servic
         keys=keys,
         epoch=Epoch(database),
     )
-    upkeep = asyncio.create_task(Upkeep(_janitor(settings), runs).run())
+    upkeep = asyncio.create_task(Upkeep(_janitor(settings), runs, audit).run())
+    lag = asyncio.create_task(watch_lag(metrics.loop_lag))
     try:
         yield Services(
             settings=settings,
@@ -127,7 +143,7 @@ async def _wired(settings: Settings, database: Database) -> AsyncIterator[Servic
             runs=RunService(engine=engine, runs=runs, logs=logs),
             live=LiveService(hub=hub, runs=runs, logs=logs, over=engine.over),
             groups=GroupService(engine=engine, groups=groups, runs=runs),
-            commands=CommandService(commands),
+            commands=CommandService(commands, audit),
             processes=ProcessService(
                 engine=engine, processes=ProcessStore(database), runs=runs, logs=logs
             ),
@@ -137,17 +153,22 @@ async def _wired(settings: Settings, database: Database) -> AsyncIterator[Servic
                 users=users,
                 keys=keys,
                 signer=signer,
+                audit=audit,
                 access_lifetime=settings.access_lifetime,
                 session_lifetime=settings.session_lifetime,
             ),
+            metrics=MetricsService(metrics, daemon=daemon, engine=engine),
+            audit=audit,
             database=database,
         )
     finally:
         upkeep.cancel()
-        await asyncio.gather(upkeep, return_exceptions=True)
+        lag.cancel()
+        await asyncio.gather(upkeep, lag, return_exceptions=True)
         await identity.aclose()
         await hub.aclose()
         await engine.aclose()
+        await audit.record("server.stop")
 
 
 def _home_token(settings: Settings) -> str:

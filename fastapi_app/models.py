@@ -272,6 +272,39 @@ class ProcessUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Somebody did something that matters for security. `at` is Unix seconds.
+
+    `action` is `noun.verb`, `outcome` done, denied or failed. `principal` is who, for ever, and
+    `name` the same for people: both are "" when nobody is known, as `address` and `request_id` are
+    for what no request asked for.
+    """
+
+    seq: int
+    at: float
+    action: str
+    subject: str
+    outcome: str
+    detail: str
+    principal: str
+    name: str
+    address: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which entries: every field that is given must match. Times are Unix seconds."""
+
+    action: str | None = None
+    principal: str | None = None
+    subject: str | None = None
+    outcome: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """Some of a list, and where to go on (`None` at the end)."""
 
@@ -301,6 +334,7 @@ class Snapshot:
     running_processes: int
     queued: int
     total: int
+    statuses: Mapping[RunStatus, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
 from fastapi_app.errors import AppError, ForbiddenError, UnauthenticatedError
+from fastapi_app.observability import request_id
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +101,8 @@ def _problem(
         "code": code,
         "instance": instance,
     }
+    if (asked := request_id()) is not None:
+        content["request_id"] = asked
     if errors is not None:
         content["errors"] = errors
     return ProblemResponse(_printable(content), status, headers)

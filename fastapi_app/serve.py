@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import gc
-import logging
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from fastapi_app import __version__
+from fastapi_app import __version__, observability
 from fastapi_app.app import create_app
+from fastapi_app.draining import STATE, Draining
 from fastapi_app.errors import StartupError, StorageUnavailableError
 from fastapi_app.http1 import TolerantHttp
 from fastapi_app.settings import Settings
 from fastapi_app.websocket import DroppableWebSocket
 
 BACKLOG = 2048
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 Opened = AbstractAsyncContextManager[ASGIApp]
@@ -65,7 +65,7 @@ def run(make_plan: Callable[[], Plan]) -> int:
     """Serve until told to end; returns the exit code. What prevents that is said in one line."""
     try:
         plan = make_plan()
-        logging.basicConfig(level=plan.settings.log_level.upper(), format=LOG_FORMAT)
+        observability.set_up(plan.settings.log_level, plan.settings.log_format)
         uvloop.run(_serve(plan))
     except (StartupError, StorageUnavailableError) as error:
         print(f"mclictl serve: {error}", file=sys.stderr)
@@ -130,6 +130,9 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: ASGIApp, plan: Plan) -> None:
         self._banner = plan.banner
+        self._draining = Draining()
+        self._drain_delay = plan.settings.drain_delay
+        self._end_at: float | None = None
         super().__init__(
             uvicorn.Config(
                 app,
@@ -151,6 +154,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then say so."""
+        self.lifespan.state[STATE] = self._draining  # each request's own state is a copy
         await super().startup(sockets)
         # What has been loaded stays: the collector need not look at it again and again.
         gc.freeze()
@@ -163,8 +167,25 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """End cleanly; at the second Ctrl-C without waiting for answers in flight.
 
-        uvicorn would raise the signal again at the end, before anything could be closed.
+        SIGTERM is a service manager's: whoever sends requests here may first have to notice. A
+        second one, or a person's Ctrl-C, ends that. uvicorn would raise the signal again at the
+        end, before anything could be closed.
         """
         if self.should_exit and sig == signal.SIGINT:
             self.force_exit = True
-        self.should_exit = True
+        if sig == signal.SIGTERM and self._drain_delay and not self._draining.begun:
+            self._end_at = time.monotonic() + self._drain_delay
+        else:
+            self.should_exit = True
+        self._draining.begun = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to end now: told so, and long enough ago."""
+        if self._end_at is not None and time.monotonic() >= self._end_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, end streams, close WebSockets with 1012, wait for the rest."""
+        self._draining.end_streams()
+        await super().shutdown(sockets)

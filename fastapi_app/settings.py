@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     log_retention_bytes: Annotated[int, Field(ge=0)] = Field(
         20 * 1024**3, description="Bytes all logs may have before the oldest go; 0: any"
     )
+    audit_retention: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        365 * 86_400, description="Seconds an entry of the audit log is kept; 0: without end"
+    )
     send_timeout: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = Field(
         20.0, description="Seconds a live reader may take nothing before it is dropped"
     )
@@ -115,8 +118,27 @@ class Settings(BaseSettings):
     session_lifetime: Annotated[float, Field(ge=60, allow_inf_nan=False)] = Field(
         30 * 86_400, description="Seconds until a login ends, however often it is refreshed"
     )
+    drain_delay: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(
+        0.0,
+        description="Seconds after SIGTERM in which the server still takes connections while "
+        "/readyz says 503, for a load balancer to notice",
+    )
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
         "info", description="What the server says: debug, info, warning or error"
+    )
+    log_format: Annotated[str, Field(pattern="^(auto|console|json)$")] = Field(
+        "auto",
+        description="How it says it: console, json, or auto: console on a terminal, else json",
+    )
+    access_log: Annotated[str, Field(pattern="^(all|failures|off)$")] = Field(
+        "failures",
+        description="Answers of the new API that get a line in the log: all, failures (status 500 "
+        "and above) or off",
+    )
+    otel_endpoint: Annotated[str, Field(pattern=r"^https?://[^/\s]+")] | None = Field(
+        None,
+        description="OTLP/HTTP address that spans of requests go to, as http://127.0.0.1:4318 "
+        "(extra otel); none are made without it",
     )
 
     @classmethod

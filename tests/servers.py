@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from websockets.sync.client import ClientConnection, connect
 
 from loadtests import servers
 from loadtests.servers import ROOT, StartError, environment
@@ -55,6 +56,11 @@ class Server(servers.Server):
     def client(self, timeout: float = 5) -> httpx.Client:
         """Its owner's client of the new API."""
         return httpx.Client(base_url=self.new, headers=self.auth, timeout=timeout)
+
+    def following(self) -> ClientConnection:
+        """Its owner's WebSocket on what happens to all runs."""
+        url = f"ws{self.new[4:]}/ws/workflows"
+        return connect(url, additional_headers=self.auth, proxy=None)
 
     @property
     def pid(self) -> int:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from fastapi import Depends, Query
 
 from fastapi_app.errors import InvalidRunError
-from fastapi_app.models import RunFilter, RunKind, RunStatus, Stream
+from fastapi_app.models import AuditFilter, RunFilter, RunKind, RunStatus, Stream
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many items")]
 _MOMENT = "Unix seconds or ISO 8601"
@@ -78,6 +78,25 @@ async def run_filter(
     )
 
 
+async def audit_filter(
+    action: Annotated[str | None, Query(examples=["command.create"])] = None,
+    principal: Annotated[str | None, Query(examples=["user:ann"])] = None,
+    subject: Annotated[str | None, Query(description="What it was done to")] = None,
+    outcome: Annotated[Literal["done", "denied", "failed"] | None, Query()] = None,
+    since: Annotated[str | None, Query(description=f"{_MOMENT}; then or later")] = None,
+    until: Annotated[str | None, Query(description=f"{_MOMENT}; before")] = None,
+) -> AuditFilter:
+    """Read which entries of the audit log are wanted."""
+    return AuditFilter(
+        action=action,
+        principal=principal,
+        subject=subject,
+        outcome=outcome,
+        since=_moment("since", since),
+        until=_moment("until", until),
+    )
+
+
 def _moment(name: str, text: str | None) -> float | None:
     if text is None:
         return None
@@ -98,4 +117,5 @@ def _moment(name: str, text: str | None) -> float | None:
 
 
 Wanted = Annotated[RunFilter, Depends(run_filter)]
+WantedEntries = Annotated[AuditFilter, Depends(audit_filter)]
 Position = Annotated[LogPosition, Depends(log_position)]

@@ -7,11 +7,14 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from fastapi_app.draining import Draining, draining_of
 from fastapi_app.factory import Services
 from fastapi_app.services.accounts import AccountService
+from fastapi_app.services.audit import AuditService
 from fastapi_app.services.commands import CommandService
 from fastapi_app.services.daemon import DaemonService
 from fastapi_app.services.groups import GroupService
+from fastapi_app.services.metrics import MetricsService
 from fastapi_app.services.runs import RunService
 from fastapi_app.services.workflows import WorkflowService
 
@@ -23,6 +26,10 @@ async def services(connection: HTTPConnection) -> Services:
 
 
 AllServices = Annotated[Services, Depends(services)]
+
+
+async def _draining(connection: HTTPConnection) -> Draining:
+    return draining_of(connection.scope["state"])
 
 
 async def _workflows(found: AllServices) -> WorkflowService:
@@ -49,9 +56,20 @@ async def _accounts(found: AllServices) -> AccountService:
     return found.accounts
 
 
+async def _audit(found: AllServices) -> AuditService:
+    return found.audit
+
+
+async def _metrics(found: AllServices) -> MetricsService:
+    return found.metrics
+
+
+Drain = Annotated[Draining, Depends(_draining)]
 Workflows = Annotated[WorkflowService, Depends(_workflows)]
 Runs = Annotated[RunService, Depends(_runs)]
 Groups = Annotated[GroupService, Depends(_groups)]
 Commands = Annotated[CommandService, Depends(_commands)]
 Accounts = Annotated[AccountService, Depends(_accounts)]
 Daemon = Annotated[DaemonService, Depends(_daemon)]
+Audit = Annotated[AuditService, Depends(_audit)]
+Metrics = Annotated[MetricsService, Depends(_metrics)]

@@ -80,10 +80,17 @@ class Spawner:
 
     `log` is the file the helpers' own complaints go to. A helper sleeps until its latest child has
     become its program; with more than one, somebody is always there to start the next.
+    `on_spawned` is told how many seconds each child has taken to start.
     """
 
-    def __init__(self, log: Path, helpers: int = HELPERS) -> None:
-        self._helpers = [_Helper(log) for _ in range(helpers)]
+    def __init__(
+        self,
+        log: Path,
+        helpers: int = HELPERS,
+        *,
+        on_spawned: Callable[[float], None] | None = None,
+    ) -> None:
+        self._helpers = [_Helper(log, on_spawned) for _ in range(helpers)]
 
     async def start(self) -> None:
         """Start the helpers."""
@@ -120,8 +127,9 @@ class Spawner:
 class _Helper:
     """One helper process, replaced by another when it ends before its time."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, on_spawned: Callable[[float], None] | None) -> None:
         self._log = log
+        self._on_spawned = on_spawned
         self._transport: asyncio.Transport | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._starting: dict[str, tuple[Launch, asyncio.Future[Spawned]]] = {}
@@ -225,6 +233,8 @@ class _Helper:
             self._running[run_id] = exited
             pid, ticks = details
             future.set_result(Spawned(pid, ticks, exited, launch.asked_at))
+            if self._on_spawned is not None:
+                self._on_spawned(time.monotonic() - launch.asked_at)
         elif details[0] == spawner.DUPLICATE:
             future.set_exception(AlreadyStartedError(run_id))
         else:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from fastapi_app.dependencies.services import Daemon
+from fastapi_app.dependencies.services import Daemon, Drain
+from fastapi_app.errors import DrainingError
 from fastapi_app.schemas.daemon import Liveness, Readiness
 from fastapi_app.schemas.problems import documented
 
@@ -18,7 +19,9 @@ async def alive() -> Liveness:
 
 
 @router.get("/readyz", response_model=Readiness, responses=documented(503))
-async def ready(daemon: Daemon) -> Readiness:
-    """The server can work: its database answers."""
+async def ready(daemon: Daemon, draining: Drain) -> Readiness:
+    """The server can work: its database answers, and it is not about to end."""
+    if draining.begun:
+        raise DrainingError
     await daemon.count_commands()
     return Readiness()

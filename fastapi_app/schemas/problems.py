@@ -25,6 +25,9 @@ class Problem(BaseModel):
     detail: str = Field(examples=["There is no run 'x'."])
     code: str = Field(description="Stable name of the failure", examples=["run-not-found"])
     instance: str | None = Field(None, examples=["/api/v1/workflows/x"])
+    request_id: str | None = Field(
+        None, description="As `X-Request-Id`, for whoever reads the log", examples=["019ac0de"]
+    )
     errors: list[FieldProblem] | None = None
 
 

@@ -19,6 +19,7 @@ from fastapi_app.errors import (
     WrongPasswordError,
 )
 from fastapi_app.identity import ROLES, ApiKey, Principal, Role, Session, User, unknown_scopes
+from fastapi_app.services.audit import DENIED, AuditService
 from fastapi_app.services.passwords import Passwords
 from fastapi_app.services.tokens import (
     Claims,
@@ -51,6 +52,7 @@ class AccountService:
         users: UserStore,
         keys: KeyStore,
         signer: Signer,
+        audit: AuditService,
         access_lifetime: float,
         session_lifetime: float,
         clock: Callable[[], float] = time.time,
@@ -58,6 +60,7 @@ class AccountService:
         self._users = users
         self._keys = keys
         self._signer = signer
+        self._audit = audit
         self._passwords = Passwords()
         self._access_lifetime = access_lifetime
         self._session_lifetime = session_lifetime
@@ -72,6 +75,7 @@ class AccountService:
         stored = await self._users.named(name)
         right = await self._passwords.matches(password, stored.password_hash if stored else None)
         if stored is None or not right or not stored.user.is_active:
+            await self._audit.record("session.begin", name, outcome=DENIED)
             raise WrongPasswordError
         now = self._clock()
         session = Session(
@@ -85,6 +89,7 @@ class AccountService:
         )
         refresh = new_refresh(session.id)
         await self._users.logged_in(session, self._signer.digest(refresh))
+        await self._audit.record("session.begin", name, detail=session.id)
         return self._tokens(stored.user, session, refresh, now)
 
     async def refresh(self, token: str) -> Tokens:
@@ -107,7 +112,9 @@ class AccountService:
         session = await self._users.session(session_id)
         if not rotated or session is None:
             if session is not None and session.revoked_at is None:
-                await self._users.revoke(session_id, "a refresh token came twice", now)
+                reason = "a refresh token came twice"
+                await self._users.revoke(session_id, reason, now)
+                await self._audit.record("session.end", session_id, detail=reason)
             raise InvalidTokenError("The refresh token was used before, or its session has ended")
         user = await self._users.get(session.user_id)
         if user is None or not user.is_active:
@@ -120,7 +127,9 @@ class AccountService:
         Raises:
             NoSessionError: it came with a key, or the token in the home folder.
         """
-        await self._users.revoke(_session_of(principal), "logged out", self._clock())
+        session_id = _session_of(principal)
+        await self._users.revoke(session_id, "logged out", self._clock())
+        await self._audit.record("session.end", session_id, detail="logged out")
 
     async def change_password(self, principal: Principal, current: str, new: str) -> None:
         """Put a new password in the place of the current one, and end all other sessions.
@@ -134,6 +143,7 @@ class AccountService:
         stored = await self._users.named(principal.name)
         right = await self._passwords.matches(current, stored.password_hash if stored else None)
         if stored is None or not right:
+            await self._audit.record("password.change", principal.name, outcome=DENIED)
             raise WrongPasswordError
         values = {"password_hash": await self._passwords.hash(new)}
         await self._users.change(
@@ -143,6 +153,7 @@ class AccountService:
             but=session_id,
             now=self._clock(),
         )
+        await self._audit.record("password.change", principal.name)
 
     async def sessions(self, principal: Principal, *, everybody: bool) -> list[Session]:
         """The sessions of the principal, or of everybody.
@@ -169,6 +180,7 @@ class AccountService:
             raise SessionNotFoundError(session_id)
         if not await self._users.revoke(session_id, f"ended by {principal.name}", self._clock()):
             raise SessionNotFoundError(session_id)
+        await self._audit.record("session.end", session_id)
 
     async def users(self) -> list[User]:
         """Every user, by name."""
@@ -184,6 +196,7 @@ class AccountService:
         hashed = await self._passwords.hash(password)
         user = User(str(uuid.uuid4()), name, role, is_active=True, created_at=self._clock())
         await self._users.add(user, hashed)
+        await self._audit.record("user.create", name, detail=str(role))
         return user
 
     async def change_user(
@@ -211,6 +224,7 @@ class AccountService:
         ends = is_active is False or password is not None
         reason = "an admin changed the user" if ends else None
         await self._users.change(user.id, values, revoke=reason, but=None, now=self._clock())
+        await self._audit.record("user.change", name, detail=_changes(role, is_active, password))
         return (await self._stored(name)).user
 
     async def delete_user(self, name: str) -> None:
@@ -220,6 +234,7 @@ class AccountService:
             UserNotFoundError: there is none of this name.
         """
         await self._users.delete((await self._stored(name)).user.id)
+        await self._audit.record("user.delete", name)
 
     async def keys(self, principal: Principal, *, everybody: bool) -> list[ApiKey]:
         """The keys of the principal, or of everybody.
@@ -253,6 +268,7 @@ class AccountService:
         key_id, text = new_key()
         key = ApiKey(key_id, name, principal.user_id, wanted, now, expires_at)
         await self._keys.add(key, self._signer.digest(text))
+        await self._audit.record("key.create", key_id, detail=" ".join(sorted(wanted)))
         return key, text
 
     async def revoke_key(self, principal: Principal, key_id: str) -> None:
@@ -267,6 +283,7 @@ class AccountService:
         if not _owns(principal, found[0].user_id):
             raise KeyNotFoundError(key_id)
         await self._keys.revoke(key_id, self._clock())
+        await self._audit.record("key.revoke", key_id)
 
     async def _stored(self, name: str) -> Stored:
         stored = await self._users.named(name)
@@ -278,6 +295,16 @@ class AccountService:
         expires_at = min(now + self._access_lifetime, session.expires_at)
         access = self._signer.access(Claims(user.id, session.id, expires_at), now)
         return Tokens(access, refresh, int(expires_at - now), ROLES[user.role])
+
+
+def _changes(role: Role | None, is_active: bool | None, password: str | None) -> str:
+    """What was changed, as the audit log has it; a password is never told."""
+    changed = [] if role is None else [f"role {role}"]
+    if is_active is not None:
+        changed.append("active" if is_active else "inactive")
+    if password is not None:
+        changed.append("a new password")
+    return ", ".join(changed)
 
 
 def _session_of(principal: Principal) -> str:

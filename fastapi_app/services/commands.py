@@ -10,6 +10,7 @@ from typing import Any
 from fastapi_app.errors import CommandNotFoundError
 from fastapi_app.models import Command, Language, Page
 from fastapi_app.services import cursors
+from fastapi_app.services.audit import AuditService
 from fastapi_app.services.documents import parse
 from fastapi_app.services.ids import new_id
 from fastapi_app.storage.commands import CommandStore
@@ -18,8 +19,9 @@ from fastapi_app.storage.commands import CommandStore
 class CommandService:
     """Everything that can be done with stored commands."""
 
-    def __init__(self, commands: CommandStore) -> None:
+    def __init__(self, commands: CommandStore, audit: AuditService) -> None:
         self._commands = commands
+        self._audit = audit
 
     async def create(
         self,
@@ -53,6 +55,7 @@ class CommandService:
             is_active=is_active,
         )
         await self._commands.add(command)
+        await self._audit.record("command.create", name)
         return command
 
     async def get(self, name: str) -> Command:
@@ -83,6 +86,7 @@ class CommandService:
         changed = replace(command, **changes, updated_at=time.time())
         _check(changed.language, changed.code)
         await self._commands.replace(changed)
+        await self._audit.record("command.change", name, detail=", ".join(changes))
         return changed
 
     async def delete(self, name: str) -> None:
@@ -93,6 +97,7 @@ class CommandService:
         """
         command = await self.get(name)
         await self._commands.delete(command.id)
+        await self._audit.record("command.delete", name)
 
     async def page(
         self,

@@ -40,6 +40,18 @@ def decode_name(cursor: str) -> str:
     raise InvalidCursorError
 
 
+def decode_number(cursor: str) -> int:
+    """The number of an entry.
+
+    Raises:
+        InvalidCursorError: we never made that cursor.
+    """
+    match _decode(cursor):
+        case [int(number)] if 0 <= number < 2**63:
+            return number
+    raise InvalidCursorError
+
+
 def _decode(cursor: str) -> object:
     try:
         return json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 from fastapi_app.models import Snapshot
+from fastapi_app.services.audit import AuditService
 from fastapi_app.storage.state import StateStore
 
 
@@ -23,8 +24,11 @@ class ServiceInfo:
 class DaemonService:
     """Whether the daemon takes work, and what it is doing."""
 
-    def __init__(self, state: StateStore, *, version: str, home: str, database: str) -> None:
+    def __init__(
+        self, state: StateStore, audit: AuditService, *, version: str, home: str, database: str
+    ) -> None:
         self._state = state
+        self._audit = audit
         self._began = time.monotonic()
         self.info = ServiceInfo(version, home, database, os.getpid())
 
@@ -38,11 +42,17 @@ class DaemonService:
 
     async def start(self) -> bool:
         """Let the daemon take work; false when it did already."""
-        return await self._state.switch_daemon(running=True)
+        changed = await self._state.switch_daemon(running=True)
+        if changed:
+            await self._audit.record("daemon.start")
+        return changed
 
     async def stop(self) -> bool:
         """Let the daemon take no more work; false when it took none. What runs goes on."""
-        return await self._state.switch_daemon(running=False)
+        changed = await self._state.switch_daemon(running=False)
+        if changed:
+            await self._audit.record("daemon.stop")
+        return changed
 
     async def snapshot(self) -> Snapshot:
         """The state of the service now."""

@@ -1,4 +1,4 @@
-"""What is done every now and then without anybody asking: old logs are compressed and removed."""
+"""What is done every now and then without anybody asking: what is old is packed and removed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 from fastapi_app.engine.retention import Janitor
 from fastapi_app.errors import StorageUnavailableError
 from fastapi_app.models import ACTIVE, RunFilter
+from fastapi_app.services.audit import AuditService
 from fastapi_app.storage.runs import RunStore
 
 log = logging.getLogger(__name__)
@@ -19,18 +20,20 @@ EVERY = 600.0
 
 
 class Upkeep:
-    """Calls the janitor until it is cancelled."""
+    """Calls the janitor, and cleans the audit log, until it is cancelled."""
 
     def __init__(
         self,
         janitor: Janitor,
         runs: RunStore,
+        audit: AuditService,
         *,
         first_after: float = FIRST_AFTER,
         every: float = EVERY,
     ) -> None:
         self._janitor = janitor
         self._runs = runs
+        self._audit = audit
         self._first_after = first_after
         self._every = every
 
@@ -41,6 +44,7 @@ class Upkeep:
             try:
                 active = await self._runs.ids(RunFilter(statuses=ACTIVE))
                 swept = await self._janitor.run_once(set(active))
+                await self._audit.forget_old()
             except (StorageUnavailableError, OSError) as error:
                 log.warning("old logs were not looked after: %s", error)
             except Exception:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -111,7 +113,15 @@ class StateStore:
             running_processes=count(kind=RunKind.PROCESS, status=RunStatus.RUNNING),
             queued=count(status=RunStatus.QUEUED),
             total=count(),
+            statuses=_by_status(counts),
         )
+
+
+def _by_status(counts: Mapping[tuple[str, str], int]) -> Mapping[RunStatus, int]:
+    found: Counter[RunStatus] = Counter()
+    for (_, status), number in counts.items():
+        found[RunStatus(status)] += number
+    return dict(found)
 
 
 async def _counts(connection: AsyncConnection) -> dict[tuple[Any, Any], int]:

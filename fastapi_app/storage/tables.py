@@ -159,3 +159,21 @@ api_keys = Table(
     Column("revoked_at", Double),
     Index("ix_api_keys_user_id", "user_id"),
 )
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("principal", String(200), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("request_id", String(128), nullable=False),
+    Index("ix_audit_at", "at"),
+    # What was removed must not make its number free again: gaps would not show.
+    sqlite_autoincrement=True,
+)

@@ -189,3 +189,24 @@ def test_head_has_no_body(client: httpx.Client) -> None:
     answer = client.head("/livez")
     assert (answer.status_code, answer.content) == (405, b"")
     assert answer.headers["Allow"] == "GET"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"secrets": {"TOKEN": "hunter2\0"}},
+        {"secrets": "hunter2"},
+        {"secrets": {"TOKEN": {"value": "hunter2"}}},
+        {"secrets": {"A=B": "hunter2"}},
+        {"env": {"TOKEN": ["hunter2"]}},
+        {"password": "hunter2"},
+        {"timeout": "hunter2"},
+        {"stream": "hunter2"},
+    ],
+    ids=repr,
+)
+def test_a_value_is_never_repeated(client: httpx.Client, fields: dict[str, object]) -> None:
+    answer = client.post(EXECUTE, json={"command": "true", **fields})
+    (error,) = problem(answer, 422, "invalid")["errors"]
+    assert error["pointer"].startswith(f"/{next(iter(fields))}")
+    assert "hunter2" not in answer.text

@@ -13,8 +13,10 @@ import pytest
 
 from fastapi_app.engine.retention import Janitor, Limits
 from fastapi_app.errors import LogRemovedError
-from fastapi_app.models import Retry, Run, RunOptions, Stream
+from fastapi_app.models import AuditEntry, AuditFilter, Retry, Run, RunOptions, Stream
+from fastapi_app.services.audit import AuditService
 from fastapi_app.services.upkeep import Upkeep
+from fastapi_app.storage.audit import AuditStore
 from tests.fastapi_app.engine.conftest import Bench, background, opened
 
 if TYPE_CHECKING:
@@ -36,7 +38,9 @@ async def bench(home: Path) -> AsyncIterator[Bench]:
 @asynccontextmanager
 async def upkeep(bench: Bench, limits: Limits) -> AsyncIterator[None]:
     """Looks after the logs, all the time."""
-    found = Upkeep(Janitor(bench.logs.folder, limits), bench.runs, first_after=0.0, every=0.01)
+    audit = AuditService(AuditStore(bench.runs._db), retention=DAY)
+    janitor = Janitor(bench.logs.folder, limits)
+    found = Upkeep(janitor, bench.runs, audit, first_after=0.0, every=0.01)
     task = asyncio.create_task(found.run())
     try:
         yield
@@ -120,3 +124,13 @@ async def test_one_bad_round_is_not_the_last(
             await until(lambda: "old logs were not looked after" in caplog.text)
             aside.rename(bench.logs.folder)
             await until(lambda: not files(bench, run))
+
+
+async def test_old_entries_of_the_audit_log_go(bench: Bench) -> None:
+    entries = AuditStore(bench.runs._db)
+    for at in (time.time() - 2 * DAY, time.time()):
+        await entries.add(AuditEntry(0, at, "daemon.stop", "", "done", "", "", "", "", ""))
+    async with upkeep(bench, Limits()), asyncio.timeout(10):
+        while len(left := await entries.page(AuditFilter(), None, 10)) > 1:
+            await asyncio.sleep(0.01)
+    assert [entry.seq for entry in left] == [2]

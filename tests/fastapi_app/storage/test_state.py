@@ -81,6 +81,12 @@ async def test_the_snapshot_counts(database: Database) -> None:
         running_processes=1,
         queued=1,
         total=6,
+        statuses={
+            RunStatus.QUEUED: 1,
+            RunStatus.RUNNING: 3,
+            RunStatus.LOST: 1,
+            RunStatus.FAILED: 1,
+        },
     )
 
 
