@@ -8,7 +8,7 @@ rebinding: the `Host` header tells), and a proxy that passes strangers on (it sa
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -21,7 +21,7 @@ from compat.settings import DualSettings
 from fastapi_app.errors import StartupError
 from fastapi_app.hosts import KnownHosts, is_loopback, names_bound_to
 
-Headers = Iterable[tuple[bytes, bytes]]
+Headers = Sequence[tuple[bytes, bytes]]
 Address = tuple[str, int | None]
 """As in an ASGI scope; a unix socket has a path, and no port."""
 
