@@ -8,29 +8,39 @@ from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
 from fastapi_app import __version__, problems
 from fastapi_app.factory import open_services
 from fastapi_app.leaving import ClientLeftError
+from fastapi_app.limiter import Limiter, Policy
+from fastapi_app.middleware import rate_limit
 from fastapi_app.middleware.body_limit import BodyLimit
+from fastapi_app.middleware.rate_limit import RateLimit
 from fastapi_app.routers import commands, daemon, groups, health, live, runs, streams, workflows
 from fastapi_app.schemas.events import ProgressEvent, RunEvent, StatusEvent
-from fastapi_app.schemas.problems import Problem
+from fastapi_app.schemas.problems import Problem, documented
 from fastapi_app.settings import Settings
 
 DESCRIPTION = """Runs commands and stored workflows, now or in the background, and shows them live.
 
 Live logs are at `WS /ws/workflows/{id}/logs` (`offset` goes on from there). Errors are RFC 9457
 problem details."""
+GZIP_FROM = 1024
+"""Bytes from which an answer is compressed."""
+GZIP_LEVEL = 5
+NOT_COMPRESSED = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/x-ndjson", "text/plain")
+"""Besides what is small already: streams, of events and of logs."""
 EXTRA_SCHEMAS = (Problem, RunEvent, StatusEvent, ProgressEvent)
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The application; its lifespan opens what it needs and puts it into `app.state.services`."""
+    limiter = Limiter(settings.redis_url)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings) as services:
+        async with limiter, open_services(settings) as services:
             app.state.services = services
             yield
 
@@ -43,7 +53,21 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         license_info={"name": "MIT"},
     )
+    app.state.limiter = limiter
+    # The last is the outermost.
+    app.add_middleware(
+        RateLimit,
+        limiter=limiter,
+        default=Policy.of(rate_limit.DEFAULT, settings.rate_limit),
+        login=Policy.of(rate_limit.LOGIN, settings.login_rate_limit),
+    )
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(
+        GZipMiddleware,
+        minimum_size=GZIP_FROM,
+        compresslevel=GZIP_LEVEL,
+        exclude_content_types=NOT_COMPRESSED,
+    )
     problems.install(app)
     app.add_exception_handler(ClientLeftError, _answer_nobody)
     for router in (streams, workflows, runs, groups, commands, daemon, health, live):
@@ -64,6 +88,7 @@ def _document_events(app: FastAPI) -> None:
         document = generate()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         _forget_automatic_failures(document, schemas)
+        _document_limits(document)
         for model in EXTRA_SCHEMAS:
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(schema.pop("$defs", {}))
@@ -81,3 +106,12 @@ def _forget_automatic_failures(document: dict[str, Any], schemas: dict[str, Any]
         for operation in methods.values():
             if "application/json" in operation["responses"].get("422", {}).get("content", {}):
                 del operation["responses"]["422"]
+
+
+def _document_limits(document: dict[str, Any]) -> None:
+    """Add what any route may answer before it is asked."""
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            statuses = (415, 429) if "requestBody" in operation else (429,)
+            for status, response in documented(*statuses).items():
+                operation["responses"].setdefault(str(status), response)
