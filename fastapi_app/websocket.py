@@ -38,6 +38,16 @@ class DroppableWebSocket(WebSocketsSansIOProtocol):
             if self.close_sent:  # by the keep-alive, or because the server ends
                 return
         await super().send(message)
+        if self.close_sent and not self.handshake_complete:
+            # A handshake that was denied is over, too; uvicorn would log that it never ended.
+            self.handshake_complete = True
+
+    def data_received(self, data: bytes) -> None:
+        """Send the refusal of a handshake that is too large for the library; uvicorn forgets it."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
 
     def keepalive_timeout(self) -> None:
         """Say why, as far as there is room, and be done with it."""
