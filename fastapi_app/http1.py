@@ -111,6 +111,7 @@ class TolerantHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """What comes now is not the begin of a request any more."""
         self._between = False
+        self._pending = self._pending or 1  # behind another, in the same piece
         super().on_message_begin()
 
     def on_message_complete(self) -> None:
@@ -323,9 +324,9 @@ def _spell(head: bytes) -> bytes:
 
 _known = lru_cache(1024)(_spell)
 """Within a second many heads are the same to the last byte."""
-_title = lru_cache(1024)(bytes.title)
 
 
+@lru_cache(4096)  # the heads of answers that are counted down differ, but in one line alone
 def _line(line: bytes) -> bytes:
     name, colon, value = line.partition(b": ")
-    return _title(name) + colon + value if colon else line
+    return name.title() + colon + value if colon else line

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
-import resource
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ from websockets.sync.client import connect
 from fastapi_app.connections import MAX_TARGET
 from loadtests.slow import SlowClients
 from tests.fastapi_app.routers.wire import PROBLEM, RUNS, connected, execute, request
-from tests.fastapi_app.starting import start_app
-from tests.servers import Server, start_dual
+from tests.fastapi_app.starting import serving, start_app
+from tests.servers import Server, start, start_dual
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -283,6 +282,15 @@ def test_half_a_request_behind_one_that_is_answered_does_not_end_it(port: Port) 
     assert rest.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 404 "))
 
 
+def test_half_a_body_behind_another_request_is_given_up_too(port: Port) -> None:
+    whole = request("POST", port.execute, b'{"command": "echo hi"}')
+    half = request("POST", port.execute, b"", "Content-Length: 9")
+    answer, _ = port.send(whole + half + b"{")
+    first, _, second = answer.partition(b"HTTP/1.1 408 ")
+    assert first.startswith(b"HTTP/1.1 200 ")
+    assert b"The body of the request did not come" in second
+
+
 def test_a_handshake_that_is_too_large_is_refused(dual: Server) -> None:
     new = Port(dual, dual.new, NEW_EXECUTE)
     for more in (headers(150), ["X: " + "v" * 9000], headers(2000)):
@@ -316,12 +324,8 @@ def test_connections_over_the_limit_get_503_until_there_is_room(tmp_path: Path) 
 
 
 def test_a_process_that_may_open_few_files_takes_fewer_connections(tmp_path: Path) -> None:
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (500, before[1]))
-    try:
-        server = start_app(tmp_path / "home")
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    few = ["sh", "-c", 'ulimit -n 500; exec "$@"', "sh", *serving()]
+    server = start(few, tmp_path / "home", {"new API"})
     with server, contextlib.ExitStack() as stack:
         assert b"takes 400 connections" in b"".join(server.printed)
         port = Port(server, server.new, NEW_EXECUTE)
