@@ -12,17 +12,21 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI, Response
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.types import ASGIApp
 
 from fastapi_app import __version__, problems
 from fastapi_app.errors import StartupError
 from fastapi_app.factory import open_services
 from fastapi_app.leaving import ClientLeftError
+from fastapi_app.limiter import Limiter, Policy
 from fastapi_app.metrics import Metrics
+from fastapi_app.middleware import rate_limit
 from fastapi_app.middleware.access_log import AccessLog, access_log
 from fastapi_app.middleware.body_limit import BodyLimit
 from fastapi_app.middleware.identity import Identity
 from fastapi_app.middleware.observed import Observed
+from fastapi_app.middleware.rate_limit import RateLimit
 from fastapi_app.middleware.trusted_host import TrustedHost
 from fastapi_app.observability import is_json
 from fastapi_app.routers import (
@@ -51,6 +55,11 @@ Live logs are at `WS /ws/workflows/{id}/logs` (`offset` goes on from there). Err
 problem details."""
 PAGES = ("/docs",)
 """What anybody's page may link to."""
+GZIP_FROM = 1024
+"""Bytes from which an answer is compressed."""
+GZIP_LEVEL = 5
+NOT_COMPRESSED = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/x-ndjson", "text/plain")
+"""Besides what is small already: streams, of events and of logs."""
 EXTRA_SCHEMAS = (Problem, RunEvent, StatusEvent, ProgressEvent)
 
 
@@ -71,6 +80,7 @@ def create_app(settings: Settings, public: Sequence[str] = ()) -> FastAPI:
 
     `public` are more pages that anybody may ask for, and link to.
     """
+    limiter = Limiter(settings.redis_url)
     counted = Metrics()
     spans = _spans(settings.otel_endpoint)
     log = access_log(
@@ -80,7 +90,7 @@ def create_app(settings: Settings, public: Sequence[str] = ()) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
-            async with open_services(settings, counted) as services:
+            async with limiter, open_services(settings, counted) as services:
                 app.state.services = services
                 yield
         finally:
@@ -106,8 +116,22 @@ def create_app(settings: Settings, public: Sequence[str] = ()) -> FastAPI:
             "auto_configure": False,
         },
     )
+    app.state.limiter = limiter
+    # The last is the outermost.
+    app.add_middleware(
+        RateLimit,
+        limiter=limiter,
+        default=Policy.of(rate_limit.DEFAULT, settings.rate_limit),
+        login=Policy.of(rate_limit.LOGIN, settings.login_rate_limit),
+    )
     app.add_middleware(Identity, public=(*PUBLIC, *public))
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(
+        GZipMiddleware,
+        minimum_size=GZIP_FROM,
+        compresslevel=GZIP_LEVEL,
+        exclude_content_types=NOT_COMPRESSED,
+    )
     if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -176,6 +200,7 @@ def _document_events(app: FastAPI) -> None:
         document = generate()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         _forget_automatic_failures(document, schemas)
+        _document_limits(document)
         for model in EXTRA_SCHEMAS:
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(schema.pop("$defs", {}))
@@ -196,3 +221,12 @@ def _forget_automatic_failures(document: dict[str, Any], schemas: dict[str, Any]
                 operation["responses"] = refused | operation["responses"]
             if "application/json" in operation["responses"].get("422", {}).get("content", {}):
                 del operation["responses"]["422"]
+
+
+def _document_limits(document: dict[str, Any]) -> None:
+    """Add what any route may answer before it is asked."""
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            statuses = (415, 429) if "requestBody" in operation else (429,)
+            for status, response in documented(*statuses).items():
+                operation["responses"].setdefault(str(status), response)

@@ -280,6 +280,54 @@ class DrainingError(AppError):
         )
 
 
+class BodyEncodedError(AppError):
+    status, code, title = 415, "body-encoded", "The body is compressed"
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(
+            f"Send the body as it is, without Content-Encoding: {encoding}; none is unpacked here."
+        )
+
+
+class HeadTooLargeError(AppError):
+    status, code, title = 431, "head-too-large", "The head of the request is too large"
+
+    def __init__(self, headers: int, size: int) -> None:
+        super().__init__(f"A request may have {headers} headers, in a head of {size} bytes.")
+
+
+class TargetTooLongError(AppError):
+    status, code, title = 414, "target-too-long", "The URL is too long"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"A path with its query may have at most {limit} bytes.")
+
+
+class TooSlowRequestError(AppError):
+    status, code, title = 408, "too-slow", "The request came too slowly"
+
+    def __init__(self, part: str, seconds: float) -> None:
+        super().__init__(f"The {part} of the request did not come within {seconds:g} seconds.")
+
+
+class TooManyConnectionsError(AppError):
+    status, code, title = 503, "too-many-connections", "Too many connections"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"{limit} connections are open already; try again when some have ended.", retry_after=1
+        )
+
+
+class RateLimitedError(AppError):
+    status, code, title = 429, "rate-limited", "Too many requests"
+
+    def __init__(self, allowed: str, seconds: int) -> None:
+        super().__init__(
+            f"Only {allowed} are answered here; try again in {seconds} s.", retry_after=seconds
+        )
+
+
 class StartupError(Exception):
     """The server cannot start. The message is one line for the operator, with what to do."""
 

@@ -12,6 +12,15 @@ from urllib.parse import quote_from_bytes, urlsplit
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from fastapi_app.connections import MAX_TARGET, MIN_RATE, Deadlines, Gatekeeper, Limits, refusal
+from fastapi_app.errors import (
+    AppError,
+    HeadTooLargeError,
+    TargetTooLongError,
+    TooManyConnectionsError,
+    TooSlowRequestError,
+)
+
 AT_ONCE = 8
 """Requests whose answers begin in one turn of the loop."""
 SHORT = 1024
@@ -37,7 +46,25 @@ class TolerantHttp(HttpToolsProtocol):
     it names whatever the header says (RFC 9112, section 3.2.2). Names of headers are the same in
     any case (RFC 9110, section 5.1), but scripts that grep for `Content-Type:` know only one
     spelling.
+
+    The parser keeps whatever comes until it is whole, for as long as that takes: what a connection
+    may take is in `gatekeeper`. Nothing is done for that as long as requests come in one piece.
     """
+
+    def __init__(
+        self,
+        *arguments: Any,  # noqa: ANN401 - uvicorn's own
+        gatekeeper: Gatekeeper | None = None,
+        **more: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(*arguments, **more)
+        self._gatekeeper = gatekeeper or Gatekeeper(Limits())
+        self._owed: Deadlines | None = None
+        self._refused: AppError | None = None
+        self._in_body = False
+        # Bytes since the end of the last request: all, up to the last of the body, and up to when
+        # its rate was looked at.
+        self._pending = self._with_body = self._seen = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Put the speller between uvicorn and the socket."""
@@ -46,12 +73,23 @@ class TolerantHttp(HttpToolsProtocol):
         self._authority = b""
         self._between = True
         super().connection_made(cast("asyncio.Transport", self._speller))
+        room = self._gatekeeper.limits.connections
+        if len(self.connections) > room:
+            self._refuse(TooManyConnectionsError(room))
+        else:
+            self._owe(self._gatekeeper.heads)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It owes nothing any more."""
+        self._owe(None)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Mend the first line of a request.
 
         Nothing else: a body may still come in when its answer has gone out.
         """
+        self._pending += len(data)
         if self._between:
             line, end, rest = data.partition(b"\r\n")
             method, space, target = line.partition(b" ")
@@ -65,26 +103,122 @@ class TolerantHttp(HttpToolsProtocol):
                 self._method = method.upper()
                 data = _STAND_IN + space + target + end + rest
         super().data_received(data)
+        if self._pending:
+            self._go_on_waiting()
+        elif self._owed is not None:
+            self._owe(None)
 
     def on_message_begin(self) -> None:
         """What comes now is not the begin of a request any more."""
         self._between = False
+        self._pending = self._pending or 1  # behind another, in the same piece
         super().on_message_begin()
 
     def on_message_complete(self) -> None:
         """What comes next is."""
         self._between = True
+        self._in_body = False
+        self._pending = 0
         super().on_message_complete()
 
     def on_headers_complete(self) -> None:
         """Give the application the method and the host that were asked for."""
+        self._check_head()
         super().on_headers_complete()
+        self._in_body = True
+        self._with_body = self._pending
         if self._authority:
             self.scope["headers"] = with_host(self.scope["headers"], self._authority)
             self._authority = b""
         if self._method is not None:
             self.scope["method"] = self._method.decode("ascii")
             self._method = None
+
+    def on_body(self, body: bytes) -> None:
+        """Note that what comes is a body, and not without end what stands around it."""
+        self._with_body = self._pending
+        super().on_body(body)
+
+    def send_400_response(self, msg: str) -> None:
+        """Say why, where it is known better than "invalid"."""
+        if self._refused is None:
+            super().send_400_response(msg)
+        else:
+            self._refuse(self._refused)
+
+    def overdue(self) -> bool:
+        """End the connection, unless what it owes is late for no fault of its own."""
+        limits = self._gatekeeper.limits
+        if self.flow.read_paused:
+            self._seen = self._pending
+            return False
+        if self._in_body:
+            if self._pending - self._seen >= MIN_RATE * limits.body_timeout:
+                self._seen = self._pending
+                return False
+            self._refuse(TooSlowRequestError("body", limits.body_timeout))
+        elif self._is_answering():
+            return False
+        elif self._pending:
+            self._refuse(TooSlowRequestError("head", limits.header_timeout))
+        else:
+            self._refuse(None)  # who connects and says nothing would take any answer for another's
+        return True
+
+    def _go_on_waiting(self) -> None:
+        """The rest of a head or of a body is still to come."""
+        limits = self._gatekeeper.limits
+        if self.transport.is_closing():
+            self._owe(None)
+        elif not self._in_body:
+            if not self._between and len(self.url) > MAX_TARGET:
+                self._refuse(TargetTooLongError(MAX_TARGET))
+            elif self._pending > limits.head_bytes or (
+                not self._between and len(self.headers) > limits.headers
+            ):
+                self._refuse(HeadTooLargeError(limits.headers, limits.head_bytes))
+            else:
+                self._owe(self._gatekeeper.heads)
+        elif self._pending - self._with_body > limits.head_bytes:  # trailers, or chunk extensions
+            self._refuse(HeadTooLargeError(limits.headers, limits.head_bytes))
+        elif self.cycle.response_complete and self._pending > limits.discarded_bytes:
+            self._refuse(None)
+        else:
+            if self._owed is not self._gatekeeper.bodies:
+                self._seen = self._pending
+            self._owe(self._gatekeeper.bodies)
+
+    def _check_head(self) -> None:
+        """Have the parser stop at a head that has come at once, but is too large."""
+        limits = self._gatekeeper.limits
+        size = self._pending
+        if size > limits.head_bytes:  # there may be a body in it
+            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if len(self.url) > MAX_TARGET:
+            self._refused = TargetTooLongError(MAX_TARGET)
+        elif len(self.headers) > limits.headers or size > limits.head_bytes:
+            self._refused = HeadTooLargeError(limits.headers, limits.head_bytes)
+        if self._refused is not None:
+            raise _RefusedError
+
+    def _owe(self, what: Deadlines | None) -> None:
+        if what is not self._owed:
+            if self._owed is not None:
+                self._owed.remove(self)
+            self._owed = what
+            if what is not None:
+                what.add(self)
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _refuse(self, error: AppError | None) -> None:
+        """Close, and say why unless an answer has begun or another request waits for one."""
+        self._owe(None)
+        began = self.cycle.response_started if self._in_body else self._is_answering()
+        if error is not None and not began and not self.pipeline:
+            self.transport.write(refusal(error))
+        self.transport.close()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:  # noqa: ANN401 - uvicorn's own
         """Begin to answer a request in its turn."""
@@ -94,6 +228,10 @@ class TolerantHttp(HttpToolsProtocol):
         """What is written next is the head of another answer."""
         self._speller.at_head = True
         super().on_response_complete()
+
+
+class _RefusedError(Exception):
+    """Raised through the parser, so that it reads no further."""
 
 
 def with_host(
@@ -194,9 +332,9 @@ def _spell(head: bytes) -> bytes:
 
 _known = lru_cache(1024)(_spell)
 """Within a second many heads are the same to the last byte."""
-_title = lru_cache(1024)(bytes.title)
 
 
+@lru_cache(4096)  # the heads of answers that are counted down differ, but in one line alone
 def _line(line: bytes) -> bytes:
     name, colon, value = line.partition(b": ")
-    return _title(name) + colon + value if colon else line
+    return name.title() + colon + value if colon else line

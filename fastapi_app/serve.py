@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp
 
 from fastapi_app import __version__, observability
 from fastapi_app.app import create_app
+from fastapi_app.connections import Gatekeeper, Limits
 from fastapi_app.draining import STATE, Draining
 from fastapi_app.errors import StartupError, StorageUnavailableError
 from fastapi_app.http1 import TolerantHttp
@@ -133,11 +135,13 @@ class Server(uvicorn.Server):
         self._draining = Draining()
         self._drain_delay = plan.settings.drain_delay
         self._end_at: float | None = None
+        gatekeeper = Gatekeeper(Limits.of(plan.settings))
         super().__init__(
             uvicorn.Config(
                 app,
-                http=TolerantHttp,
+                http=partial(TolerantHttp, gatekeeper=gatekeeper),  # type: ignore[arg-type]
                 ws=DroppableWebSocket,
+                ws_max_size=plan.settings.ws_max_message,
                 # What many follow is encoded once for all of them.
                 ws_per_message_deflate=False,
                 lifespan="off",

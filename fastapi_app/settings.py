@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+from limits import parse_many
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -21,8 +22,8 @@ from fastapi_app.hosts import checked_names, checked_origins
 
 PREFIX = "MCLI_"
 CONFIG_FILE = "config.toml"
-SECRET = frozenset({"secret_key"})
-"""Settings whose value is never shown."""
+SECRET = frozenset({"redis_url", "secret_key"})
+"""Settings that are or may hold a secret: their value is never shown."""
 
 
 def default_home() -> Path:
@@ -37,6 +38,22 @@ def _listed(value: object) -> object:
 Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 """Texts with commas or spaces between them; in the file also a list."""
 HostNames = Annotated[Listed, AfterValidator(checked_names)]
+
+
+def _rate(text: str) -> str:
+    if text not in OFF:
+        try:
+            amounts = [rate.amount for rate in parse_many(text)]
+        except ValueError:
+            amounts = []
+        if len(amounts) != 1 or not amounts[0]:
+            raise ValueError("should be one rate, such as 100/second or 10/minute, or off")
+    return text
+
+
+OFF = frozenset({"", "off"})
+Rate = Annotated[str, AfterValidator(_rate)]
+"""A number of requests in a time, in the words of the library `limits`, or one of `OFF`."""
 
 
 class Settings(BaseSettings):
@@ -100,6 +117,37 @@ class Settings(BaseSettings):
     )
     max_body_bytes: Annotated[int, Field(ge=1024)] = Field(
         16 * 1024 * 1024, description="Largest request body, in bytes"
+    )
+    max_headers: Annotated[int, Field(ge=16, le=10_000)] = Field(
+        200, description="Most headers of a request; one more is refused with 431"
+    )
+    max_head_bytes: Annotated[int, Field(ge=8192, le=16 * 1024 * 1024)] = Field(
+        256 * 1024, description="Largest head of a request (request line and headers), in bytes"
+    )
+    header_timeout: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = Field(
+        10.0, description="Seconds the head of a request may take, also from the connect on"
+    )
+    body_timeout: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = Field(
+        30.0, description="Seconds in which a body must end, or go on by 500 bytes for each of them"
+    )
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        10_000, description="Connections at once, of both ports; one more gets 503 and is closed"
+    )
+    ws_max_message: Annotated[int, Field(ge=1024)] = Field(
+        1024 * 1024, description="Largest message a WebSocket client may send, in bytes"
+    )
+    rate_limit: Rate = Field(
+        "100/second",
+        description="Requests of one principal or address to one route, as 100/second; off: any",
+    )
+    login_rate_limit: Rate = Field(
+        "10/minute",
+        description="Log-ins, and refreshes of tokens, from one address; off: any",
+    )
+    redis_url: Annotated[str, Field(pattern="^(rediss?|unix)://")] | None = Field(
+        None,
+        description="Redis that rate limits are counted in, the same for every process, as "
+        "redis://host:6379/0; default: in the memory of each process",
     )
     max_inline_output: Annotated[int, Field(ge=0)] = Field(
         1024 * 1024, description="Bytes of each stream an answer of /api/v1 carries itself"
@@ -199,5 +247,5 @@ def read_config(home: Path, settings: type[BaseSettings]) -> dict[str, Any]:
 
 def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     name = ".".join(str(part) for part in problem["loc"])
-    found = "what is given" if name in SECRET else repr(problem["input"])
+    found = "what is set" if name in SECRET else repr(problem["input"])
     return f"{PREFIX}{name.upper()} ({name}): {problem['msg']}, not {found}"

@@ -43,6 +43,13 @@ class DroppableWebSocket(WebSocketsSansIOProtocol):
             # uvicorn would take a handshake that is refused with an answer for a failure of ours.
             self.handshake_complete = True
 
+    def data_received(self, data: bytes) -> None:
+        """Send the refusal of a handshake that is too large for the library; uvicorn forgets it."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+
     def keepalive_timeout(self) -> None:
         """Say why, as far as there is room, and be done with it."""
         super().keepalive_timeout()

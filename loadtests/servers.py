@@ -101,9 +101,13 @@ class Server:
 
 
 def environment(home: Path, **settings: str) -> dict[str, str]:
-    """The caller's environment without any MCLI_ setting but these."""
+    """The caller's environment without any MCLI_ setting but these.
+
+    Clients of one address that send as fast as they can are to meet the server, not its limit.
+    """
     kept = {k: v for k, v in os.environ.items() if not k.startswith("MCLI_")}
-    return kept | {"MCLI_HOME": str(home), "PYTHONUNBUFFERED": "1"} | settings
+    own = {"MCLI_HOME": str(home), "MCLI_RATE_LIMIT": "off", "PYTHONUNBUFFERED": "1"}
+    return kept | own | settings
 
 
 def start(argv: list[str], home: Path, names: frozenset[str], **settings: str) -> Server:

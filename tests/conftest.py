@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 
 from tests.postgres import postgres, postgres_url
+from tests.redis_server import redis_url, shared_redis
 
-__all__ = ["postgres", "postgres_url"]
+__all__ = ["postgres", "postgres_url", "redis_url", "shared_redis"]
 
 # A shell that starts a job in the background has it ignore SIGINT, and so would every child of
 # ours: those that are to be sent one must have the default.

@@ -42,7 +42,9 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
         409: "It conflicts with what is there",
         410: "It was there, and has been removed",
         413: "The body is too large",
+        415: "The body is compressed",
         422: "The request is understood, but something in it is wrong",
+        429: "Too many requests; `Retry-After` says when to go on",
         503: "Not now; `Retry-After` says when, if known",
     }
     return {

@@ -84,6 +84,16 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         ("max_inline_output", "-1", "greater than or equal to 0"),
         ("shutdown_grace", "x", "valid number"),
         ("shutdown_grace", "inf", "finite number"),
+        ("rate_limit", "quickly", "should be one rate, such as 100/second"),
+        ("rate_limit", "0/second", "should be one rate"),
+        ("rate_limit", "1/second;9/minute", "should be one rate"),
+        ("login_rate_limit", "10", "should be one rate"),
+        ("max_headers", "1", "greater than or equal to 16"),
+        ("max_head_bytes", "1", "greater than or equal to 8192"),
+        ("header_timeout", "0", "greater than 0"),
+        ("body_timeout", "inf", "finite number"),
+        ("max_connections", "0", "greater than or equal to 1"),
+        ("ws_max_message", "1", "greater than or equal to 1024"),
         ("log_level", "loud", "match pattern"),
     ],
 )
@@ -100,6 +110,13 @@ def test_a_wrong_value_is_named_with_its_setting(
     (home / "config.toml").write_text(f'{name} = "{value}"\n')
     with pytest.raises(SettingsError, match=name):
         Settings.load()
+
+
+def test_a_password_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCLI_REDIS_URL", "http://:s3cret@127.0.0.1")
+    with pytest.raises(SettingsError, match=r"MCLI_REDIS_URL .*, not what is set$") as told:
+        Settings.load()
+    assert "s3cret" not in str(told.value)
 
 
 def test_every_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
