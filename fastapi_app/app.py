@@ -20,7 +20,7 @@ from fastapi_app.errors import StartupError
 from fastapi_app.factory import open_services
 from fastapi_app.leaving import ClientLeftError
 from fastapi_app.limiter import Limiter, Policy
-from fastapi_app.metrics import Metrics
+from fastapi_app.metrics import Metrics, counter
 from fastapi_app.middleware import rate_limit
 from fastapi_app.middleware.access_log import AccessLog, access_log
 from fastapi_app.middleware.body_limit import BodyLimit
@@ -55,6 +55,10 @@ Live logs are at `WS /ws/workflows/{id}/logs` (`offset` goes on from there). Err
 problem details."""
 PAGES = ("/docs",)
 """What anybody's page may link to."""
+FALLBACKS = (
+    "mcli_ratelimit_fallbacks",
+    "Requests that were counted in memory because Redis did not answer",
+)
 GZIP_FROM = 1024
 """Bytes from which an answer is compressed."""
 GZIP_LEVEL = 5
@@ -82,6 +86,7 @@ def create_app(settings: Settings, public: Sequence[str] = ()) -> FastAPI:
     """
     limiter = Limiter(settings.redis_url)
     counted = Metrics()
+    counted.register(lambda: [counter(*FALLBACKS, limiter.fallbacks)])
     spans = _spans(settings.otel_endpoint)
     log = access_log(
         settings.access_log, sys.stderr, as_json=is_json(settings.log_format, sys.stderr)

@@ -106,7 +106,7 @@ def test_a_line_tells_who_asked_for_what_and_how_it_went(talkative: Server) -> N
         "status": 200,
         "bytes": len(answer.content),
         "address": "127.0.0.1",
-        "principal": None,
+        "principal": "owner",
         "request_id": "this-one",
         "logger": "access",
         "level": "info",
@@ -125,7 +125,10 @@ def test_what_looks_like_a_secret_in_a_path_is_hidden(talkative: Server) -> None
 def test_a_client_that_leaves_is_a_499(talkative: Server) -> None:
     body = json.dumps({"command": "sleep 60"}).encode()
     with (
-        connected(talkative.new, request("POST", f"{RUNS}/execute", body, f"{ID}: left")),
+        connected(
+            talkative.new,
+            request("POST", f"{RUNS}/execute", body, talkative.auth_line, f"{ID}: left"),
+        ),
         talkative.client() as client,
     ):
         until(lambda: client.get(f"{RUNS}/status").json()["active_runs"])
@@ -134,12 +137,13 @@ def test_a_client_that_leaves_is_a_499(talkative: Server) -> None:
 
 def test_on_a_terminal_or_when_asked_lines_are_for_people(tmp_path: Path) -> None:
     with start_app(tmp_path / "home", access_log="all", log_format="console") as server:
-        httpx.get(f"{server.new}/a%1b[31mb", headers={ID: "seen"})
+        httpx.get(f"{server.new}/a%1b[31mb", headers=server.auth | {ID: "seen"})
         until(lambda: b"seen" in b"".join(server.printed))
         assert server.stop() == 0
     (line,) = (line for line in b"".join(server.printed).decode().splitlines() if "seen" in line)
     assert re.fullmatch(
-        r"\S+Z \[info    \] GET /a\\u001b\[31mb 404 \d+\.\d\d ms \d+ B - 127\.0\.0\.1 seen", line
+        r"\S+Z \[info    \] GET /a\\u001b\[31mb 404 \d+\.\d\d ms \d+ B owner 127\.0\.0\.1 seen",
+        line,
     ), line
 
 

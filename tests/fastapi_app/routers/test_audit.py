@@ -41,8 +41,8 @@ def test_what_is_done_to_commands_is_written_down(client: httpx.Client) -> None:
         "subject": NAME,
         "outcome": "done",
         "detail": "",
-        "principal": None,
-        "name": None,
+        "principal": "token:home",
+        "name": "owner",
         "address": "127.0.0.1",
         "request_id": "made-it",
     }
