@@ -14,11 +14,13 @@ from urllib.parse import urlsplit
 
 import uvloop
 
+from loadtests.owner import TOKEN
 from loadtests.servers import ROOT
 
-JSON = b" HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+HEAD = f" HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n".encode()
+JSON = HEAD + b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
 HALVES = (
-    b"GET /api/v1/commands/list HTTP/1.1\r\nHost: x\r\nX-Slow:",
+    b"GET /api/v1/commands/list" + HEAD + b"X-Slow:",
     b"POST /api/v1/workflows/execute" + JSON,
     b"POST /execute" + JSON,
 )

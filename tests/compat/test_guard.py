@@ -284,12 +284,12 @@ def test_what_is_refused_does_nothing(server: Server, tmp_path: Path) -> None:
 
 
 def test_many_headers_are_looked_at_to_the_last(server: Server) -> None:
-    many = [b"X-%d: v" % n for n in range(20_000)]
+    many = [b"X-%d: v" % n for n in range(190)]
     assert ask(server.legacy, *many).status == 200
     assert ask(server.legacy, *many, b"Origin: null").rule == Rule.BROWSER
     assert ask(server.legacy, *many, b"X-Forwarded-For: x").rule == Rule.PROXY
     assert ask(server.legacy, *many, b"Host: localhost").rule == Rule.HOST
-    assert ask(server.legacy, *([b"Origin: null"] * 20_000)).rule == Rule.BROWSER
+    assert ask(server.legacy, *([b"Origin: null"] * 190)).rule == Rule.BROWSER
 
 
 def test_a_connection_goes_on_after_a_refusal(server: Server) -> None:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from fastapi_app.identity import SCOPES
 from fastapi_app.limiter import Limiter, Policy
 from fastapi_app.middleware.rate_limit import RateLimit
 from tests.compat.serving import served
@@ -35,7 +36,11 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A client of a server that answers three requests an hour to each route."""
     home = tmp_path_factory.mktemp("limited") / "home"
     with start_app(home, rate_limit="3/hour") as server:
-        with httpx.Client(base_url=server.new, timeout=30) as client:
+        with server.client(timeout=30) as owner:
+            body = {"name": "limited", "scopes": sorted(SCOPES)}
+            key = owner.post("/api/v1/auth/keys", json=body).json()["key"]
+        headers = {"Authorization": f"Bearer {key}"}
+        with httpx.Client(base_url=server.new, headers=headers, timeout=30) as client:
             yield client
         assert server.stop() == 0
         assert b"Traceback" not in b"".join(server.printed)
@@ -81,12 +86,13 @@ def test_what_is_mounted_is_one_route(limited: httpx.Client) -> None:
 
 def test_handshakes_of_websockets_count_and_are_denied(limited: httpx.Client) -> None:
     url = f"ws://{limited.base_url.netloc.decode()}/ws/workflows"
+    authorization = {"Authorization": limited.headers["Authorization"]}
     for left in (2, 1, 0):
-        with connect(url) as socket:
+        with connect(url, additional_headers=authorization) as socket:
             assert socket.response is not None
             assert socket.response.headers["RateLimit"].startswith(f'"default";r={left};t=')
     with pytest.raises(InvalidStatus) as told:
-        connect(url)
+        connect(url, additional_headers=authorization)
     denied = told.value.response
     assert denied.status_code == 429
     assert denied.headers["Content-Type"] == PROBLEM
