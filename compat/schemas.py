@@ -15,7 +15,7 @@ from compat.readiness import RouteReadiness
 from compat.stages import Brownout, Place, Stack, Stage
 from compat.table import Row
 
-Percent = Annotated[int, Field(ge=0, le=100)]
+Percent = Annotated[int, Field(strict=True, ge=0, le=100)]
 Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
 Words = Annotated[str, Field(max_length=500)]
 
@@ -81,7 +81,7 @@ class BrownoutRequest(BaseModel):
     begins: AwareDatetime | None = Field(None, description="Now, if left out")
     lasts: Seconds = Field(description="Seconds")
     every: Seconds | None = Field(None, description="Seconds from one window to the next")
-    percent: Annotated[int, Field(ge=1, le=100)] = 100
+    percent: Annotated[int, Field(strict=True, ge=1, le=100)] = 100
 
     @model_validator(mode="after")
     def _in_turn(self) -> Self:

@@ -232,6 +232,6 @@ def _document_limits(document: dict[str, Any]) -> None:
     """Add what any route may answer before it is asked."""
     for methods in document["paths"].values():
         for operation in methods.values():
-            statuses = (415, 429) if "requestBody" in operation else (429,)
+            statuses = (400, 413, 415, 422, 429) if "requestBody" in operation else (429,)
             for status, response in documented(*statuses).items():
                 operation["responses"].setdefault(str(status), response)

@@ -13,6 +13,7 @@ from fastapi.exceptions import (
     ValidationException,
     WebSocketRequestValidationError,
 )
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
@@ -124,8 +125,20 @@ def _not_json(problem: Any) -> str:  # noqa: ANN401
 
 
 def _allowed(request: Request) -> str:
-    """Every method the path takes; the router names only those of the first route it found."""
+    """Every method the path takes; the router names only those of the first route it found.
+
+    Of a path that a route has word for word, only its methods: `/commands/list` could be the
+    command `list`, too, but that is nothing to advertise.
+    """
     routes = request.app.router.routes
+    literal = {
+        method
+        for context in iter_route_contexts(routes)
+        if context.path == request.url.path
+        for method in context.methods or ()
+    }
+    if literal:
+        return ", ".join(method for method in METHODS if method in literal)
     taken = (
         method
         for method in METHODS

@@ -56,18 +56,24 @@ Variables = Annotated[Environment, BeforeValidator(_texts)]
 StepName = Annotated[str, AfterValidator(_step_name)]
 
 
+Times = Annotated[int, Field(strict=True, ge=0, le=100)]
+
+
 class RetryBody(BaseModel):
     """How often, and how soon, to try a step again."""
 
     model_config = ConfigDict(extra="forbid")
 
-    times: int = Field(0, strict=True, ge=0, le=100)
+    times: Times = 0
     delay: Seconds = 1.0
     factor: float = Field(2.0, strict=True, ge=1, le=1000, allow_inf_nan=False)
     longest: Seconds = 300.0
 
 
-Retries = Annotated[RetryBody, BeforeValidator(_retry)]
+Retries = Annotated[
+    RetryBody,
+    BeforeValidator(_retry, json_schema_input_type=RetryBody | Times),
+]
 
 
 class StepBody(BaseModel):

@@ -1,0 +1,25 @@
+"""Keeps what schemathesis makes up from running as a command, and streams from never ending."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import schemathesis
+
+HARMLESS = "true"
+RUN = ("command", "code")
+TRUE = frozenset({"true", "1", "1.0", "on", "t", "y", "yes"})
+
+
+@schemathesis.hook
+def before_call(_context: Any, case: Any, _kwargs: Any) -> None:  # noqa: ANN401 - of no public type
+    """Change values only into others that are as valid."""
+    if isinstance(case.body, dict):
+        for name in RUN:
+            text = case.body.get(name)
+            if isinstance(text, str) and text.strip("\0") and "\0" not in text:
+                case.body[name] = HARMLESS
+    names = {parameter.name for parameter in case.operation.query}
+    query = case.query or {}
+    if "follow" in names and str(query.get("follow", True)).lower() in TRUE:
+        case.query = {**query, "follow": "false"}
