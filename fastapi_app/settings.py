@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 
 from fastapi_app.errors import SettingsError
+from fastapi_app.observability import HIDDEN, is_secret, without_secrets
 
 PREFIX = "MCLI_"
 CONFIG_FILE = "config.toml"
@@ -169,4 +170,5 @@ def read_config(home: Path, settings: type[BaseSettings]) -> dict[str, Any]:
 
 def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     name = ".".join(str(part) for part in problem["loc"])
-    return f"{PREFIX}{name.upper()} ({name}): {problem['msg']}, not {problem['input']!r}"
+    given = HIDDEN if is_secret(name) else without_secrets(repr(problem["input"]))
+    return f"{PREFIX}{name.upper()} ({name}): {problem['msg']}, not {given}"
