@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Response
+from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
@@ -112,14 +113,7 @@ def create_app(settings: Settings, public: Sequence[str] = ()) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         license_info={"name": "MIT"},
-        telemetry={
-            "tracer_provider": spans,
-            "tracing": spans is not None,
-            "metrics": False,
-            "logs": False,
-            "operation_spans": False,
-            "auto_configure": False,
-        },
+        telemetry=_telemetry(spans),
     )
     app.state.limiter = limiter
     # The last is the outermost.
@@ -181,6 +175,18 @@ def _spans(endpoint: str | None) -> TracerProvider | None:
         ) from error
     found: TracerProvider = module.provider(endpoint)
     return found
+
+
+def _telemetry(spans: TracerProvider | None) -> TelemetryConfig:
+    """One span for each request; numbers and lines are our own."""
+    return {
+        "tracer_provider": spans,
+        "tracing": spans is not None,
+        "metrics": False,
+        "logs": False,
+        "operation_spans": False,
+        "auto_configure": False,
+    }
 
 
 def _observe(app: FastAPI, counted: Metrics, log: AccessLog | None) -> None:

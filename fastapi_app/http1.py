@@ -34,6 +34,7 @@ _KEPT = bytes(byte for byte in range(128) if not _ODD.match(bytes((byte,)))).dec
 _PATHS = (b"/", b"*")
 _INTERIM = b"HTTP/1.1 1"
 _SWITCHING = b"HTTP/1.1 101"
+_OWN_ID = b"\r\nx-request-id: "
 
 
 class TolerantHttp(HttpToolsProtocol):
@@ -322,7 +323,16 @@ class _Speller:
 
 
 def _spelled(head: bytes) -> bytes:
-    return _known(head) if len(head) <= SHORT else _spell(head)
+    if len(head) > SHORT:
+        return _spell(head)
+    mark = head.find(_OWN_ID)
+    if mark < 0:
+        return _known(head)
+    # Without the one value that is never the same; spelling changes no length.
+    begin = mark + len(_OWN_ID)
+    end = head.find(b"\r\n", begin)
+    spelled = _known(head[:begin] + head[end:])
+    return spelled[:begin] + head[begin:end] + spelled[begin:]
 
 
 def _spell(head: bytes) -> bytes:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from fastapi_app.http1 import _spelled
 from tests.compat.serving import exchange, served
 
 Address = tuple[str, int]
@@ -114,3 +115,14 @@ def test_a_body_that_comes_after_its_answer_is_not_taken_for_a_request(address: 
     assert answer.count(b"HTTP/1.1 200 OK") == 2
     assert b'["POST", "/early"]' in answer
     assert answer.endswith(b'["GET", "/next"]')
+
+
+@pytest.mark.parametrize("size", [10, 2000])
+def test_the_id_of_a_request_is_spelled_like_any_header(size: int) -> None:
+    for given in (b"one", b"another-one"):
+        head = b"HTTP/1.1 200 OK\r\nx-more: %s\r\nx-request-id: %s\r\nlast: 1\r\n\r\nx-body: x" % (
+            b"a" * size,
+            given,
+        )
+        expected = head.replace(b"x-more", b"X-More").replace(b"x-request-id", b"X-Request-Id")
+        assert _spelled(head) == expected.replace(b"last", b"Last")

@@ -159,3 +159,10 @@ def test_an_override_nobody_knows_is_refused() -> None:
 def test_every_setting_is_described() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
+
+
+def test_a_secret_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCLI_OTEL_ENDPOINT", "ftp://user:hunter2@host")
+    with pytest.raises(SettingsError, match=r"MCLI_OTEL_ENDPOINT.*redacted") as told:
+        Settings.load()
+    assert "hunter2" not in str(told.value)
