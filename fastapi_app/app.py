@@ -54,7 +54,17 @@ def create_app(settings: Settings) -> FastAPI:
         license_info={"name": "MIT"},
     )
     app.state.limiter = limiter
-    # The last is the outermost.
+    _add_middleware(app, settings, limiter)
+    problems.install(app)
+    app.add_exception_handler(ClientLeftError, _answer_nobody)
+    for router in (streams, workflows, runs, groups, commands, daemon, health, live):
+        app.include_router(router.router)
+    _document_events(app)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings, limiter: Limiter) -> None:
+    """From the innermost to the outermost: what costs little refuses first."""
     app.add_middleware(
         RateLimit,
         limiter=limiter,
@@ -68,12 +78,6 @@ def create_app(settings: Settings) -> FastAPI:
         compresslevel=GZIP_LEVEL,
         exclude_content_types=NOT_COMPRESSED,
     )
-    problems.install(app)
-    app.add_exception_handler(ClientLeftError, _answer_nobody)
-    for router in (streams, workflows, runs, groups, commands, daemon, health, live):
-        app.include_router(router.router)
-    _document_events(app)
-    return app
 
 
 async def _answer_nobody(_request: object, _error: Exception) -> Response:
