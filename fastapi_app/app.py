@@ -116,7 +116,24 @@ def create_app(settings: Settings, public: Sequence[str] = ()) -> FastAPI:
         telemetry=_telemetry(spans),
     )
     app.state.limiter = limiter
-    # The last is the outermost.
+    _add_middleware(app, settings, limiter, public)
+    problems.install(app)
+    app.add_exception_handler(ClientLeftError, _answer_nobody)
+    routers = (
+        *(auth, streams, workflows, runs, groups, commands),
+        *(daemon, audit, health, metrics, live),
+    )
+    for router in routers:
+        app.include_router(router.router)
+    _document_events(app)
+    _observe(app, counted, log)
+    return app
+
+
+def _add_middleware(
+    app: FastAPI, settings: Settings, limiter: Limiter, public: Sequence[str]
+) -> None:
+    """From the innermost to the outermost: what costs little refuses first."""
     app.add_middleware(
         RateLimit,
         limiter=limiter,
@@ -145,17 +162,6 @@ def create_app(settings: Settings, public: Sequence[str] = ()) -> FastAPI:
         origins=settings.allowed_origins,
         pages=(*PAGES, *public),
     )
-    problems.install(app)
-    app.add_exception_handler(ClientLeftError, _answer_nobody)
-    routers = (
-        *(auth, streams, workflows, runs, groups, commands),
-        *(daemon, audit, health, metrics, live),
-    )
-    for router in routers:
-        app.include_router(router.router)
-    _document_events(app)
-    _observe(app, counted, log)
-    return app
 
 
 def _spans(endpoint: str | None) -> TracerProvider | None:

@@ -21,8 +21,8 @@ MAX_TARGET = 64 * 1024 - 1
 """Bytes of a path with its query: as far as the parser counts; the old server took a few less."""
 MIN_RATE = 500
 """Bytes a second by which a body must go on; what Apache's mod_reqtimeout asks for."""
-AT_ONCE = 16
-"""Connections that are ended in one turn of the loop: two thousand would hold up all others."""
+AT_ONCE, PAUSE = 4, 0.005
+"""Connections that are ended at once, and seconds until the next: others are not to wait."""
 RESERVED = 0.2
 """The share of the process's files that connections leave to runs, logs and the database."""
 
@@ -93,7 +93,6 @@ class Deadlines:
         self._due.pop(waiter, None)
 
     def _end(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = None
         now = loop.time()
         for waiter, due in list(islice(self._due.items(), AT_ONCE)):
             if due > now:
@@ -101,8 +100,10 @@ class Deadlines:
             del self._due[waiter]
             if not waiter.overdue():
                 self._due[waiter] = now + self._seconds
+        self._timer = None
         if self._due:
-            self._timer = loop.call_at(next(iter(self._due.values())), self._end, loop)
+            due = max(next(iter(self._due.values())), now + PAUSE)
+            self._timer = loop.call_at(due, self._end, loop)
 
 
 class Gatekeeper:

@@ -182,7 +182,7 @@ class TolerantHttp(HttpToolsProtocol):
                 self._owe(self._gatekeeper.heads)
         elif self._pending - self._with_body > limits.head_bytes:  # trailers, or chunk extensions
             self._refuse(HeadTooLargeError(limits.headers, limits.head_bytes))
-        elif self.cycle.response_complete and self._pending > limits.discarded_bytes:
+        elif self._pending > limits.discarded_bytes and not self._is_answering():
             self._refuse(None)
         else:
             if self._owed is not self._gatekeeper.bodies:
@@ -216,8 +216,10 @@ class TolerantHttp(HttpToolsProtocol):
     def _refuse(self, error: AppError | None) -> None:
         """Close, and say why unless an answer has begun or another request waits for one."""
         self._owe(None)
-        began = self.cycle.response_started if self._in_body else self._is_answering()
-        if error is not None and not began and not self.pipeline:
+        begun = self._is_answering()
+        if self._in_body:  # a handshake has no cycle, though it may have a body
+            begun = self.cycle is not None and self.cycle.response_started
+        if error is not None and not begun and not self.pipeline:
             self.transport.write(refusal(error))
         self.transport.close()
 

@@ -18,6 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from fastapi_app.errors import SettingsError
 from fastapi_app.settings import OFF
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,9 @@ class Limiter:
     """Counts for every policy. `fallbacks` requests were counted in memory though Redis is set.
 
     Enter it as a context: it ends what it has open. `on_fallback` is called for each of these.
+
+    Raises:
+        SettingsError: `redis_url` is no URL of a Redis.
     """
 
     def __init__(self, redis_url: str | None) -> None:
@@ -124,19 +128,26 @@ class Limiter:
 
 
 class _Shared:
-    """Counts in Redis, by a script of the library's that is one step there."""
+    """Counts in Redis, by a script of the library's that is one step there.
+
+    Raises:
+        SettingsError: that is no URL of a Redis.
+    """
 
     def __init__(self, url: str) -> None:
-        self._pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=POOL,
-            timeout=PATIENCE,
-            socket_timeout=PATIENCE,
-            socket_connect_timeout=PATIENCE,
-            retry=Retry(NoBackoff(), 0),
-        )
+        try:
+            self._pool = BlockingConnectionPool.from_url(
+                url,
+                max_connections=POOL,
+                timeout=PATIENCE,
+                socket_timeout=PATIENCE,
+                socket_connect_timeout=PATIENCE,
+                retry=Retry(NoBackoff(), 0),
+            )
+        except ValueError as error:
+            raise SettingsError([f"MCLI_REDIS_URL (redis_url): {error}"]) from error
         self._storage = RedisStorage(
-            f"async+{url}",
+            "async+redis://",  # only what kind: the pool knows where
             implementation="redispy",
             key_prefix=PREFIX,
             connection_pool=self._pool,  # type: ignore[arg-type]

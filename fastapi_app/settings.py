@@ -19,7 +19,7 @@ from pydantic_settings import (
 
 from fastapi_app.errors import SettingsError
 from fastapi_app.hosts import checked_names, checked_origins
-from fastapi_app.observability import HIDDEN, is_secret, without_secrets
+from fastapi_app.observability import is_secret, without_secrets
 
 PREFIX = "MCLI_"
 CONFIG_FILE = "config.toml"
@@ -248,5 +248,9 @@ def read_config(home: Path, settings: type[BaseSettings]) -> dict[str, Any]:
 
 def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     name = ".".join(str(part) for part in problem["loc"])
-    given = HIDDEN if name in SECRET or is_secret(name) else without_secrets(repr(problem["input"]))
+    given = (
+        "what is set"
+        if name in SECRET or is_secret(name)
+        else without_secrets(repr(problem["input"]))
+    )
     return f"{PREFIX}{name.upper()} ({name}): {problem['msg']}, not {given}"

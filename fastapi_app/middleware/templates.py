@@ -32,7 +32,7 @@ class Templates:
             elif template not in self._templates:
                 self._templates.append(template)
                 patterns.append(f"({_pattern(template)})")
-        # The empty group at the end of an alternative would do as well; one around it costs less.
+        # One search for all: the group that matched tells which it was.
         self._any = re.compile("|".join(patterns) or "(?!)")
 
     def of(self, path: str) -> str:

@@ -310,6 +310,13 @@ def test_a_handshake_that_is_too_large_is_refused(dual: Server) -> None:
         assert answer
 
 
+def test_a_handshake_with_half_a_body_is_cut(dual: Server) -> None:
+    new = Port(dual, dual.new, NEW_EXECUTE)
+    half = request("GET", "/ws/workflows", b"", *HANDSHAKE, "Content-Length: 9") + b"{"
+    answer, _ = new.send(half)
+    is_refused(answer, 400, 408)
+
+
 def test_a_message_that_is_too_large_ends_the_websocket(dual: Server) -> None:
     with dual.following() as websocket:
         websocket.send("x" * 2001)

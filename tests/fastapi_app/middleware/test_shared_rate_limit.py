@@ -17,6 +17,7 @@ from fastapi_app.limiter import Limiter, Policy
 from tests.fastapi_app.routers.wire import COMMANDS, RUNS
 from tests.fastapi_app.starting import start_app, until
 from tests.redis_server import RedisServer, running
+from tests.servers import StartError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -165,3 +166,17 @@ async def test_a_request_that_was_counted_in_memory_is_told(tmp_path: Path) -> N
         policy = Policy("default", 1, 60)
         assert [(await limiter.hit(policy, "x")).left for _ in range(3)] == [0, -1, -2]
     assert told == [1, 2, 3]
+
+
+def test_a_url_that_leads_nowhere_is_told_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=r"MCLI_REDIS_URL \(redis_url\): .*port") as told:
+        start_app(tmp_path / "home", redis_url="redis://:s3cret@127.0.0.1:port/0")
+    assert "s3cret" not in str(told.value)
+    assert "Traceback" not in str(told.value)
+
+
+async def test_redis_may_be_a_file(tmp_path: Path) -> None:
+    with running(tmp_path, "--unixsocket", str(tmp_path / "redis.sock")):
+        async with Limiter(f"unix://{tmp_path}/redis.sock") as limiter:
+            assert (await limiter.hit(Policy("default", 3, 60), "x")).left == 2
+            assert limiter.fallbacks == 0
