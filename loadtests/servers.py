@@ -106,7 +106,8 @@ def environment(home: Path, **settings: str) -> dict[str, str]:
     Clients of one address that send as fast as they can are to meet the server, not its limit.
     """
     kept = {k: v for k, v in os.environ.items() if not k.startswith("MCLI_")}
-    own = {"MCLI_HOME": str(home), "MCLI_RATE_LIMIT": "off", "PYTHONUNBUFFERED": "1"}
+    unlimited = {"MCLI_RATE_LIMIT": "off", "MCLI_LOGIN_RATE_LIMIT": "off"}
+    own = {"MCLI_HOME": str(home), "PYTHONUNBUFFERED": "1", **unlimited}
     return kept | own | settings
 
 

@@ -24,7 +24,8 @@ def test_a_recording_ends_and_an_old_call_is_answered(tmp_path: Path, stage: str
     with (
         start_dual(tmp_path / "home", **settings) as server,
         ThreadPoolExecutor(1) as pool,
-        httpx.stream("GET", f"{server.new}/api/v1/cutover/record", timeout=30) as recording,
+        server.client(timeout=30) as client,
+        client.stream("GET", "/api/v1/cutover/record") as recording,
     ):
         body = {"command": command}
         asking = pool.submit(httpx.post, f"{server.legacy}/execute", json=body, timeout=30)

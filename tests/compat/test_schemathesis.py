@@ -22,8 +22,7 @@ PASSED = re.compile(r"(\d+) generated, (\d+) passed")
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Both stacks, without limits of rates."""
-    limits = {"MCLI_RATE_LIMIT": "off", "MCLI_LOGIN_RATE_LIMIT": "off"}
-    with start_dual(tmp_path_factory.mktemp("home"), **limits) as running:
+    with start_dual(tmp_path_factory.mktemp("home")) as running:
         yield running
         assert running.stop() == 0
         assert b"Traceback" not in b"".join(running.printed), b"".join(running.printed).decode()
