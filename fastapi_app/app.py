@@ -20,7 +20,7 @@ from fastapi_app import __version__, problems
 from fastapi_app.errors import StartupError
 from fastapi_app.factory import open_services
 from fastapi_app.leaving import ClientLeftError
-from fastapi_app.limiter import Limiter, Policy
+from fastapi_app.limiter import Limiter
 from fastapi_app.metrics import Metrics, counter
 from fastapi_app.middleware import rate_limit
 from fastapi_app.middleware.access_log import AccessLog, access_log
@@ -46,6 +46,7 @@ from fastapi_app.routers import (
 from fastapi_app.schemas.events import ProgressEvent, RunEvent, StatusEvent
 from fastapi_app.schemas.problems import Problem, documented
 from fastapi_app.settings import Settings
+from fastapi_app.windows import Policy
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

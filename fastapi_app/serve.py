@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import gc
+import os
 import signal
 import socket
 import sys
@@ -30,6 +31,8 @@ from fastapi_app.settings import Settings
 from fastapi_app.websocket import DroppableWebSocket
 
 BACKLOG = 2048
+SECRETS = ("MCLI_SECRET_KEY", "MCLI_LEGACY_TOKEN", "MCLI_DATABASE_URL", "MCLI_REDIS_URL")
+"""Settings that are, or may hold, a secret; no command is to find them in its environment."""
 
 
 Opened = AbstractAsyncContextManager[ASGIApp]
@@ -67,6 +70,8 @@ def run(make_plan: Callable[[], Plan]) -> int:
     """Serve until told to end; returns the exit code. What prevents that is said in one line."""
     try:
         plan = make_plan()
+        for name in SECRETS:  # commands inherit the environment, and print it
+            os.environ.pop(name, None)
         observability.set_up(plan.settings.log_level, plan.settings.log_format)
         uvloop.run(_serve(plan))
     except (StartupError, StorageUnavailableError) as error:

@@ -8,9 +8,10 @@ from functools import lru_cache
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fastapi_app.errors import RateLimitedError
-from fastapi_app.limiter import Limiter, Policy, Verdict
+from fastapi_app.limiter import Limiter
 from fastapi_app.middleware.templates import Templates
 from fastapi_app.problems import problem_response
+from fastapi_app.windows import Policy, Verdict
 
 DEFAULT = "default"
 LOGIN = "login"

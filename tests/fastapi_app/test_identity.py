@@ -433,3 +433,10 @@ def test_a_short_secret_is_refused_and_not_shown(home: Path) -> None:
 def test_tokens_name_their_issuer(signer: Signer) -> None:
     token = signer.access(Claims("u", "s", time.time() + 60), time.time())
     assert jwt.decode(token, options={"verify_signature": False})["iss"] == ISSUER
+
+
+def test_no_command_finds_a_secret_of_the_server_in_its_environment(home: Path) -> None:
+    with start_app(home, secret_key=SECRET) as server, server.client() as client:
+        printed = execute(client, "env")["output"]
+        assert "MCLI_HOME" in printed
+        assert SECRET not in printed

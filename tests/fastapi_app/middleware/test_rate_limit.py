@@ -15,8 +15,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from fastapi_app.identity import SCOPES
-from fastapi_app.limiter import Limiter, Policy
+from fastapi_app.limiter import Limiter
 from fastapi_app.middleware.rate_limit import RateLimit
+from fastapi_app.windows import Policy
 from tests.compat.serving import served
 from tests.fastapi_app.routers.wire import COMMANDS, PROBLEM, RUNS, problem
 from tests.fastapi_app.starting import start_app

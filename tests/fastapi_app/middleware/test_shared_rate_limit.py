@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from fastapi_app.identity import SCOPES
-from fastapi_app.limiter import Limiter, Policy
+from fastapi_app.limiter import Limiter
+from fastapi_app.windows import Policy
 from tests.fastapi_app.routers.wire import COMMANDS, RUNS
 from tests.fastapi_app.starting import start_app, until
 from tests.redis_server import RedisServer, running
