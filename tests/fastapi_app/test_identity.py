@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import jwt
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
 from fastapi_app.services.tokens import HEADER, ISSUER, Claims, Signer, new_key
+from tests.fastapi_app.accounts import AUTH, PASSWORD, bearer, key, login, user
 from tests.fastapi_app.routers.wire import execute, problem
 from tests.fastapi_app.starting import start_app, until
 from tests.servers import StartError
@@ -23,41 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from websockets.sync.client import ClientConnection
-
     from tests.servers import Server
 
-AUTH = "/api/v1/auth"
 ME = f"{AUTH}/me"
 LIST = "/api/v1/workflows/list"
-PASSWORD = "correct horse battery"
 SECRET = "a secret that all servers of this test share"
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
-def user(client: httpx.Client, name: str, role: str = "operator") -> str:
-    """Make a user and return the name."""
-    body = {"name": name, "password": PASSWORD, "role": role}
-    assert client.post(f"{AUTH}/users", json=body).status_code == 201
-    return name
-
-
-def login(client: httpx.Client, name: str) -> dict[str, Any]:
-    """Log in; the tokens."""
-    answer = client.post(f"{AUTH}/login", data={"username": name, "password": PASSWORD})
-    assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-def key(client: httpx.Client, *scopes: str, **more: object) -> tuple[str, str]:
-    """Make an API key; its id and its text."""
-    body = {"name": "test", "scopes": scopes, **more}
-    made = client.post(f"{AUTH}/keys", json=body).json()
-    return made["details"]["id"], made["key"]
 
 
 def status(server: Server, token: str, path: str = ME) -> int:
@@ -340,86 +309,6 @@ def test_what_is_revoked_at_one_server_is_refused_by_the_other_at_once(
         assert httpx.post(f"{one.new}{AUTH}/refresh", json=body).status_code == 401
         assert status(two, tokens["access_token"]) == 401
         assert status(two, one.token) == 401  # each machine has its own
-
-
-def ws(server: Server) -> str:
-    return f"ws{server.new[4:]}/ws/workflows"
-
-
-def close_code(socket: ClientConnection) -> int | None:
-    """What the server closes it with; what it tells before does not matter."""
-    try:
-        while True:
-            socket.recv(10)
-    except ConnectionClosed as closed:
-        return closed.rcvd.code if closed.rcvd else None
-
-
-def test_a_browser_offers_its_token_as_a_subprotocol(server: Server) -> None:
-    offered: Any = ["mcli", f"mcli.bearer.{server.token}"]
-    with connect(ws(server), subprotocols=offered, proxy=None) as socket, server.client() as client:
-        assert socket.subprotocol == "mcli"
-        execute(client, "true")
-        assert json.loads(socket.recv(10))["type"] == "status"
-
-
-def test_a_token_may_be_the_first_message(server: Server) -> None:
-    with connect(ws(server), proxy=None) as socket, server.client() as client:
-        socket.send(json.dumps({"token": server.token}))
-        execute(client, "true")
-        # What happens before the token was read is not told.
-        while True:
-            try:
-                assert json.loads(socket.recv(0.2))["type"] == "status"
-                break
-            except TimeoutError:
-                execute(client, "true")
-
-
-@pytest.mark.parametrize("sent", ['{"token": "x"}', "[]", "{", '{"token": 5}', "x" * 9000, None])
-def test_a_socket_without_a_token_is_closed(server: Server, sent: str | None) -> None:
-    with connect(ws(server), proxy=None) as socket:
-        if sent is not None:
-            socket.send(sent)
-        assert close_code(socket) == 4401
-
-
-def test_a_token_in_the_address_of_a_socket_is_refused(server: Server) -> None:
-    for query in (f"token={server.token}", "access_token=x"):
-        with pytest.raises(InvalidStatus) as refused, connect(f"{ws(server)}?{query}", proxy=None):
-            pass
-        assert refused.value.response.status_code == 401
-
-
-def test_a_socket_needs_the_scope(server: Server, client: httpx.Client) -> None:
-    _, text = key(client, "commands:read")
-    with (
-        pytest.raises(InvalidStatus) as refused,
-        connect(ws(server), additional_headers=bearer(text), proxy=None),
-    ):
-        pass
-    assert refused.value.response.status_code == 403
-    with connect(ws(server), proxy=None) as socket:
-        socket.send(json.dumps({"token": text}))
-        assert close_code(socket) == 4403
-
-
-def test_open_sockets_close_when_their_token_is_revoked(
-    server: Server, client: httpx.Client
-) -> None:
-    key_id, text = key(client, "workflows:read")
-    token = login(client, user(client, "finn"))["access_token"]
-    with (
-        connect(ws(server), additional_headers=bearer(text), proxy=None) as by_key,
-        connect(ws(server), additional_headers=bearer(token), proxy=None) as by_login,
-        connect(ws(server), additional_headers=server.auth, proxy=None) as owners,
-    ):
-        client.delete(f"{AUTH}/keys/{key_id}")
-        client.patch(f"{AUTH}/users/finn", json={"is_active": False})
-        for socket in (by_key, by_login):
-            assert close_code(socket) == 4401
-        execute(client, "true")
-        assert json.loads(owners.recv(10))["type"] == "status"
 
 
 def test_a_short_secret_is_refused_and_not_shown(home: Path) -> None:
