@@ -277,7 +277,7 @@ def test_nobody_gives_away_more_than_they_have(server: Server, ann: dict[str, An
 
 
 def test_a_key_expires(server: Server, client: httpx.Client) -> None:
-    _, text = key(client, "workflows:read", expires_in=1.5)
+    _, text = key(client, "workflows:read", expires_in=3.0)
     assert status(server, text, LIST) == 200
     until(lambda: status(server, text, LIST) == 401)
 

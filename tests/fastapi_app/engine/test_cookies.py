@@ -125,7 +125,13 @@ async def test_the_helper_is_never_part_of_a_run(
     spawner = Spawner(tmp_path / "spawner.log")
     await spawner.start()
     bed = Marked(spawner, tmp_path)
-    spawned = await bed.start([SHELL, "-c", f"echo ${RUN_ID}; exec sleep 60"], env=bed.env)
+    # It waits without a child and without becoming another program, whose environment nobody can
+    # read for a moment.
+    os.mkfifo(tmp_path / "never")
+    spawned = await bed.start([SHELL, "-c", f"echo up; read x < {tmp_path}/never"], env=bed.env)
+    async with asyncio.timeout(SECONDS):
+        while "up\n" not in bed.read():
+            await asyncio.sleep(0.01)
     assert find(outer) == []
     assert find(bed.run_id) == [spawned.pid]
     bed.spawner.signal("run", signal.SIGKILL)
