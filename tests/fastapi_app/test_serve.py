@@ -40,7 +40,7 @@ for line in sys.stdin:
     with redirect_stdout(said), redirect_stderr(said):
         code = serve(case["overrides"])
     for name in case["environment"]:
-        del os.environ[name]
+        os.environ.pop(name, None)
     print(json.dumps([code, said.getvalue()]), flush=True)
 """
 
