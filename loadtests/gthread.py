@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from legacy_flask.app import create_app
+from legacy_flask.database import Database
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -32,6 +33,15 @@ class Worker(Protocol):
 def app() -> Flask:
     """Build the old daemon over the state below `MCLI_HOME`; each worker has its own."""
     return create_app(Path(os.environ["MCLI_HOME"]))
+
+
+def on_starting(_server: object) -> None:
+    """Make the database before there are workers: two that make it at once meet a lock."""
+    home = Path(os.environ["MCLI_HOME"])
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    database = Database(home)
+    database.create_tables()
+    database.engine.dispose()  # a connection must not be inherited
 
 
 def post_worker_init(worker: Worker) -> None:
