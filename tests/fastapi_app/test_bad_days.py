@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -33,10 +31,9 @@ from tests.fastapi_app.routers.wire import (
     text_of,
 )
 from tests.fastapi_app.starting import start_app, until
+from tests.memory import growing_less_than
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.servers import Server
 
 MANY = 10_000
@@ -99,29 +96,8 @@ def test_awkward_bytes_read_the_same_in_every_way(client: httpx.Client, server: 
     assert client.get(f"{RUNS}/{run_id}/logs?offset=3").text == SHOWN[3:]
 
 
-@contextmanager
-def staying_small(server: Server) -> Iterator[None]:
-    """The server's memory must not grow with what passes through."""
-    process, over = psutil.Process(server.pid), threading.Event()
-    before = peak = process.memory_info().rss
-
-    def watch() -> None:
-        nonlocal peak
-        while not over.wait(0.005):
-            peak = max(peak, process.memory_info().rss)
-
-    watching = threading.Thread(target=watch)
-    watching.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watching.join()
-    assert peak - before < GROWTH
-
-
 def test_a_line_without_an_end(client: httpx.Client, server: Server) -> None:
-    with staying_small(server):
+    with growing_less_than(GROWTH, server.pid):
         run_id = start(client, f"head -c {LINE} /dev/zero | tr '\\0' x; echo ::progress 50 >&2")
         for _ in ("live", "late"):
             with client.stream("GET", f"{RUNS}/{run_id}/logs?follow=1") as answer:

@@ -20,6 +20,7 @@ from loadtests.owner import own
 from loadtests.slow import SlowClients
 from tests.fastapi_app.routers.wire import PROBLEM, RUNS, connected, execute, request
 from tests.fastapi_app.starting import serving, start_app
+from tests.memory import growing_less_than
 from tests.servers import Server, start, start_dual
 
 if TYPE_CHECKING:
@@ -70,27 +71,6 @@ class Port:
         with httpx.Client(base_url=self.url, headers=self.server.auth, timeout=30) as client:
             answer = client.post(self.execute, json={"command": "echo hi"})
         assert (answer.status_code, answer.json()["output"]) == (200, "hi\n")
-
-    @contextlib.contextmanager
-    def growing_less_than(self, size: int) -> Iterator[None]:
-        """The server may take so many bytes more at most while the context lasts."""
-        process = psutil.Process(self.server.pid)
-        before = peak = process.memory_info().rss
-        ended = threading.Event()
-
-        def watch() -> None:
-            nonlocal peak
-            while not ended.wait(0.005):
-                peak = max(peak, process.memory_info().rss)
-
-        watching = threading.Thread(target=watch)
-        watching.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            watching.join()
-        assert peak - before < size, f"{(peak - before) / MIB:.0f} MiB"
 
 
 def is_refused(answer: bytes, *statuses: int) -> None:
@@ -155,7 +135,7 @@ def test_a_refusal_is_a_problem_and_the_end_of_the_connection(port: Port) -> Non
 
 def test_a_header_of_8_mb_is_refused_before_it_is_kept(port: Port) -> None:
     head = port.asking("GET", "/", b"").removesuffix(b"\r\n")
-    with port.growing_less_than(4 * MIB):
+    with growing_less_than(4 * MIB, port.server.pid):
         answer, sent = port.send(head + b"X: ", [b"a" * 65536], 128)
     is_refused(answer, 431)
     assert sent < 8 * MIB
@@ -164,7 +144,7 @@ def test_a_header_of_8_mb_is_refused_before_it_is_kept(port: Port) -> None:
 
 @pytest.mark.parametrize("ended", [b" HTTP/1.1\r\n\r\n", b""])
 def test_a_url_of_8_mb_is_refused_before_it_is_kept(port: Port, ended: bytes) -> None:
-    with port.growing_less_than(4 * MIB):
+    with growing_less_than(4 * MIB, port.server.pid):
         answer, _ = port.send(b"GET /" + b"a" * 2 * MAX_TARGET, [b"a" * 65536, ended], 120)
     is_refused(answer, 414, 431)
     answer, _ = port.send(port.asking("GET", "/" + "a" * MAX_TARGET))
@@ -179,7 +159,7 @@ def test_a_url_of_8_mb_is_refused_before_it_is_kept(port: Port, ended: bytes) ->
 def test_what_stands_around_a_body_has_an_end_too(port: Port, flood: bytes) -> None:
     head = port.asking("POST", port.execute, b"", "Transfer-Encoding: chunked")
     first, rest = flood[:65536], flood[-60000:]
-    with port.growing_less_than(16 * MIB):
+    with growing_less_than(16 * MIB, port.server.pid):
         answer, sent = port.send(head + b"2\r\n{}\r\n" + first, [rest], 512)
     is_refused(answer, 400, 415, 431)
     assert sent < 20 * MIB
@@ -191,7 +171,7 @@ def test_a_body_of_1_gb_is_refused_before_it_fills_the_memory(port: Port, framin
     piece = b" " * MIB
     if framing.endswith("chunked"):
         piece = b"%x\r\n%b\r\n" % (MIB, piece)
-    with port.growing_less_than(64 * MIB):
+    with growing_less_than(64 * MIB, port.server.pid):
         answer, sent = port.send(port.asking("POST", port.execute, b"", framing), [piece], 1024)
     is_refused(answer, 413)
     assert sent < 128 * MIB
@@ -209,7 +189,7 @@ def test_json_nested_100_000_deep_is_refused(port: Port) -> None:
 def test_a_body_that_would_unpack_to_a_gigabyte_is_not_unpacked(port: Port) -> None:
     bomb = gzip.compress(gzip.compress(b" " * 64 * MIB))
     many = ("Connection: close", "Content-Encoding: gzip")
-    with port.growing_less_than(16 * MIB):
+    with growing_less_than(16 * MIB, port.server.pid):
         answer, _ = port.send(port.asking("POST", port.execute, bomb, *many))
     # The old daemon never looked at that header, so it read JSON that is none.
     status = 415 if port.execute == NEW_EXECUTE else 400
@@ -369,7 +349,7 @@ def test_2000_slow_clients_are_ended_while_others_are_answered(tmp_path: Path) -
                     statuses.append(client.get("/api/v1/commands/list").status_code)
             return statuses
 
-        with port.growing_less_than(96 * MIB), ThreadPoolExecutor(2) as pool:
+        with growing_less_than(96 * MIB, port.server.pid), ThreadPoolExecutor(2) as pool:
             working = [pool.submit(work) for _ in range(2)]
             try:
                 with SlowClients([server.new, server.legacy], SLOW) as slow:

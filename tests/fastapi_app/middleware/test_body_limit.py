@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 from typing import TYPE_CHECKING
 
 import httpx
-import psutil
 
 from tests.fastapi_app.routers.wire import PROBLEM, RUNS, connected, execute, request
+from tests.memory import growing_less_than
 
 if TYPE_CHECKING:
     import socket
@@ -47,28 +46,17 @@ def test_an_announced_body_is_refused_before_it_is_sent(server: Server) -> None:
 def test_a_body_of_100_mb_is_refused_without_being_kept(
     client: httpx.Client, server: Server
 ) -> None:
-    process = psutil.Process(server.pid)
-    before, peak = process.memory_info().rss, 0
-    ended = threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not ended.wait(0.005):
-            peak = max(peak, process.memory_info().rss)
-
-    watching = threading.Thread(target=watch)
-    watching.start()
     chunk = f"{MIB:x}\r\n".encode() + b" " * MIB + b"\r\n"
-    for header in (f"Content-Length: {100 * MIB}", "Transfer-Encoding: chunked"):
-        piece = chunk if "chunked" in header else b" " * MIB
-        with connected(server.new, request("POST", EXECUTE, b"", server.auth_line, header)) as wire:
-            with contextlib.suppress(ConnectionError):
-                for _ in range(100):
-                    wire.sendall(piece)
-            refused(wire)
-    ended.set()
-    watching.join()
-    assert peak - before < 4 * LIMIT
+    with growing_less_than(4 * LIMIT, server.pid):
+        for header in (f"Content-Length: {100 * MIB}", "Transfer-Encoding: chunked"):
+            piece = chunk if "chunked" in header else b" " * MIB
+            with connected(
+                server.new, request("POST", EXECUTE, b"", server.auth_line, header)
+            ) as wire:
+                with contextlib.suppress(ConnectionError):
+                    for _ in range(100):
+                        wire.sendall(piece)
+                refused(wire)
     assert execute(client, "echo hi")["output"] == "hi\n"
 
 
