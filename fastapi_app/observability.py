@@ -14,6 +14,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from fastapi_app.identity import PRINCIPAL
+
 HIDDEN = "[redacted]"
 PIPELINE = "fastapi_app.log_lines"
 """The module that renders lines; it imports structlog."""
@@ -56,7 +58,7 @@ class Caller:
     @property
     def principal(self) -> Any | None:  # noqa: ANN401 - whatever identifies clients
         """Who asked, with a `key` and a `name`; `None` when nobody is known."""
-        return self.state.get("principal")
+        return self.state.get(PRINCIPAL)
 
 
 CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)

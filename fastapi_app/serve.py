@@ -27,12 +27,10 @@ from fastapi_app.connections import Gatekeeper, Limits
 from fastapi_app.draining import STATE, Draining
 from fastapi_app.errors import StartupError, StorageUnavailableError
 from fastapi_app.http1 import TolerantHttp
-from fastapi_app.settings import Settings
+from fastapi_app.settings import PREFIX, SECRET, Settings
 from fastapi_app.websocket import DroppableWebSocket
 
 BACKLOG = 2048
-SECRETS = ("MCLI_SECRET_KEY", "MCLI_LEGACY_TOKEN", "MCLI_DATABASE_URL", "MCLI_REDIS_URL")
-"""Settings that are, or may hold, a secret; no command is to find them in its environment."""
 
 
 Opened = AbstractAsyncContextManager[ASGIApp]
@@ -70,8 +68,8 @@ def run(make_plan: Callable[[], Plan]) -> int:
     """Serve until told to end; returns the exit code. What prevents that is said in one line."""
     try:
         plan = make_plan()
-        for name in SECRETS:  # commands inherit the environment, and print it
-            os.environ.pop(name, None)
+        for name in SECRET:  # commands inherit the environment, and print it
+            os.environ.pop(f"{PREFIX}{name.upper()}", None)
         observability.set_up(plan.settings.log_level, plan.settings.log_format)
         uvloop.run(_serve(plan))
     except (StartupError, StorageUnavailableError) as error:

@@ -23,8 +23,8 @@ from fastapi_app.observability import is_secret, without_secrets
 
 PREFIX = "MCLI_"
 CONFIG_FILE = "config.toml"
-SECRET = frozenset({"redis_url", "secret_key"})
-"""Settings that are or may hold a secret: their value is never shown."""
+SECRET = frozenset({"database_url", "legacy_token", "redis_url", "secret_key"})
+"""Settings that are or may hold a secret: neither shown, nor left to commands that print them."""
 
 
 def default_home() -> Path:

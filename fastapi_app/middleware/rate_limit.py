@@ -8,7 +8,9 @@ from functools import lru_cache
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fastapi_app.errors import RateLimitedError
+from fastapi_app.identity import PRINCIPAL
 from fastapi_app.limiter import Limiter
+from fastapi_app.metrics import METHODS
 from fastapi_app.middleware.templates import Templates
 from fastapi_app.problems import problem_response
 from fastapi_app.windows import Policy, Verdict
@@ -16,7 +18,6 @@ from fastapi_app.windows import Policy, Verdict
 DEFAULT = "default"
 LOGIN = "login"
 LOGIN_PATHS = frozenset({"/api/v1/auth/login", "/api/v1/auth/refresh"})
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 DENIAL = "websocket.http.response"
 """The extension by which a handshake can be answered with a status and a body."""
 _ANSWERS = frozenset({"http.response.start", "websocket.accept", f"{DENIAL}.start"})
@@ -67,21 +68,24 @@ class RateLimit:
 
     def _bucket(self, scope: Scope) -> tuple[Policy | None, str]:
         """The policy for a request, and what it is counted under."""
-        routes = scope["app"].routes
-        if len(routes) != self._known:
-            self._known = len(routes)
-            self._templates = Templates(routes)
-        template = self._templates.of(scope["path"])
         method = scope.get("method", "WS")
         if scope["path"] in LOGIN_PATHS and method == "POST":
             return self._login, f"{LOGIN}:{_address(scope)}:{scope['path']}"
-        principal = scope.get("state", {}).get("principal")
+        principal = scope.get("state", {}).get(PRINCIPAL)
         if principal is not None and principal.exempt:
             return None, ""
         who = _address(scope) if principal is None else principal.key
         if method not in METHODS:
             method = "WS" if scope["type"] == "websocket" else "*"
-        return self._default, f"{DEFAULT}:{who}:{method} {template}"
+        return self._default, f"{DEFAULT}:{who}:{method} {self._template(scope)}"
+
+    def _template(self, scope: Scope) -> str:
+        """Of the route; only whoever is counted by it needs it looked up."""
+        routes = scope["app"].routes
+        if len(routes) != self._known:
+            self._known = len(routes)
+            self._templates = Templates(routes)
+        return self._templates.of(scope["path"])
 
 
 def _headers(policy: Policy, verdict: Verdict) -> list[tuple[bytes, bytes]]:
