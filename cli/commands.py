@@ -14,26 +14,12 @@ from cli import output
 from cli.client import Client, ClientError, Json, command_path
 from cli.output import Column
 from cli.verb import Noun, Target
+from fastapi_app import languages
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-LANGUAGES = ("shell", "python", "node", "lua", "toml", "yaml")
-EXTENSIONS = {
-    "shell": (".sh", ".bash"),
-    "python": (".py",),
-    "node": (".js", ".mjs", ".cjs"),
-    "lua": (".lua",),
-    "toml": (".toml",),
-    "yaml": (".yaml", ".yml"),
-}
-INTERPRETERS = {
-    "shell": ("sh", "bash", "dash", "ksh", "zsh"),
-    "python": ("python", "pypy"),
-    "node": ("node", "nodejs"),
-    "lua": ("lua", "luajit"),
-}
-
+LANGUAGES = tuple(languages.SUFFIXES)
 COLUMNS = [
     Column("NAME", "name"),
     Column("LANGUAGE", "language"),
@@ -68,23 +54,9 @@ def commands() -> None:
 
 def guess_language(filename: str, code: str) -> str | None:
     """Tell the language by the file's extension, else by the shebang; shell when there is none."""
-    extension = Path(filename).suffix.lower()
-    for language, extensions in EXTENSIONS.items():
-        if extension in extensions:
-            return language
-    if not code.startswith("#!"):
-        return None if extension else "shell"
-    interpreter = _interpreter(code)
-    return next((name for name, known in INTERPRETERS.items() if interpreter in known), None)
-
-
-def _interpreter(code: str) -> str:
-    """Name what `#!/usr/bin/env -S A=1 python3.11 -u` starts: python."""
-    for word in code.partition("\n")[0][2:].split():
-        name = word.rpartition("/")[2]
-        if name != "env" and not name.startswith("-") and "=" not in word:
-            return name.rstrip("0123456789.")
-    return ""
+    found = languages.of_file(filename, code.partition("\n")[0].encode("utf-8", "replace"))
+    plain = not code.startswith("#!") and not Path(filename).suffix
+    return "shell" if found is None and plain else found
 
 
 def _read(file: BinaryIO | None, code: str | None) -> tuple[str, str] | None:
@@ -257,8 +229,8 @@ def edit(
 
 def _edit_code(client: Client, command: Json) -> tuple[Json, bool]:
     """Let the user edit; whatever goes wrong, the text stays in a file that is named."""
-    extension = EXTENSIONS.get(command.get("language", ""), (".txt",))[0]
-    handle, name = tempfile.mkstemp(prefix="mclictl-", suffix=extension)
+    suffix = languages.suffix(command.get("language", ""))
+    handle, name = tempfile.mkstemp(prefix="mclictl-", suffix=suffix)
     path = Path(name)
     try:
         # Bytes: carriage returns in the code are the user's own.
