@@ -55,7 +55,7 @@ async def test_a_name_is_given_once(commands: CommandStore) -> None:
         await commands.add(a_command("a", code="other"))
     with pytest.raises(CommandExistsError, match="'a'"):
         await commands.replace(replace(second, name="a"))
-    assert await commands.page(include_inactive=True) == [first, second]
+    assert await commands.page() == [first, second]
 
 
 async def test_a_change_keeps_what_the_database_counts(commands: CommandStore) -> None:
@@ -82,7 +82,7 @@ async def test_no_execution_is_counted_twice_or_not_at_all(commands: CommandStor
     counting = [commands.count_execution(one.id, float(n)) for n in range(200)]
     counting += [commands.count_execution(other.id, 1.0), commands.count_execution("gone", 1.0)]
     await asyncio.gather(*counting)
-    counts = {c.name: c.execution_count for c in await commands.page(include_inactive=True)}
+    counts = {c.name: c.execution_count for c in await commands.page()}
     assert counts == {"one": 200, "other": 1}
 
 
@@ -91,7 +91,7 @@ async def test_names_sort_by_code_point_on_every_database(commands: CommandStore
     await asyncio.gather(*(commands.add(a_command(name)) for name in names))
     seen: list[str] = []
     after = None
-    while page := await commands.page(include_inactive=False, after=after, limit=3):
+    while page := await commands.page(ACTIVE, after=after, limit=3):
         seen += [command.name for command in page]
         after = seen[-1]
     assert seen == sorted(names)
