@@ -120,9 +120,7 @@ async def import_commands(
     """Store commands, all or none."""
     items = [item.given() for item in body.items]
     done = await bundles.load(items, update=update, dry_run=dry_run)
-    told = [
-        ImportedItem(name=d.name, outcome=d.outcome.value, changed=list(d.changed)) for d in done
-    ]
+    told = [ImportedItem.model_validate(item, from_attributes=True) for item in done]
     return ImportAnswer(dry_run=dry_run, items=told)
 
 

@@ -94,10 +94,7 @@ class DefaultsBody(BaseModel):
     @classmethod
     def of(cls, defaults: RunDefaults) -> Self:
         """The defaults as clients see them."""
-        return cls.model_validate(
-            {name: getattr(defaults, name) for name in cls.model_fields}
-            | {"env": dict(defaults.env)}
-        )
+        return cls.model_validate(defaults, from_attributes=True)
 
 
 class CommandRequest(BaseModel):

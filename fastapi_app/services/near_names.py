@@ -35,9 +35,7 @@ class NearNames:
     def near(self, query: str) -> list[tuple[str, float]]:
         """The nearest names with scores from 0 to 1, best first."""
         asked = query.strip().lower()
-        scores: dict[int, float] = {}
-        for _, score, number in _nearest(asked, self._whole):
-            scores[number] = score
+        scores: dict[int, float] = {n: score for _, score, n in _nearest(asked, self._whole)}
         for _, score, word in _nearest(asked, self._words):
             for number in self._having[word]:
                 scores[number] = max(scores.get(number, 0.0), score * PART)

@@ -31,6 +31,7 @@ from fastapi_app.storage.tables import commands
 IDLE = 600
 """Seconds."""
 COLUMNS = 2**18
+WORD = r"[^\W_]{2,}"
 LEAST = 0.05
 """Likeness below which two commands have nothing to do with each other."""
 LONGEST = 100_000
@@ -45,7 +46,7 @@ class Corpus:
             n_features=COLUMNS,
             alternate_sign=False,
             norm=None,
-            token_pattern=r"[^\W_]{2,}",
+            token_pattern=WORD,
             dtype=np.float32,
         )
         self._ids: list[str] = []

@@ -64,12 +64,12 @@ class CommandSearch:
         else:
             statement = _postgresql(words)
         statement = matching(statement, wanted, is_sqlite=self._db.is_sqlite)
-        exact = case(
-            (func.lower(commands.c.name) == func.lower(literal(query.strip())), 0), else_=1
+        exact = func.lower(commands.c.name) == func.lower(literal(query.strip()))
+        statement = statement.order_by(
+            case((exact, 0), else_=1), literal_column("score").desc(), commands.c.name
         )
-        order = exact, literal_column("score").desc(), commands.c.name
         async with self._db.read() as connection:
-            rows = (await connection.execute(statement.order_by(*order).limit(limit))).mappings()
+            rows = (await connection.execute(statement.limit(limit))).mappings()
             return [Found(row_to_command(row), row["score"], FoundBy.TEXT) for row in rows]
 
     async def changes(self) -> int:

@@ -6,6 +6,7 @@ executions, or switches a command on or off, sets none of them off. The index ho
 `INDEXED` characters of the code; PostgreSQL takes at most 1 MB of words.
 """
 
+# ruff: noqa: S608 - built of constants alone
 from __future__ import annotations
 
 from sqlalchemy import Connection

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fastapi_app.errors import CommandExistsError
-from fastapi_app.models import Language
+from fastapi_app.models import CommandFilter, Language, RunDefaults
 from fastapi_app.storage.commands import CommandStore
 from tests.fastapi_app.storage.rows import a_command
 
 if TYPE_CHECKING:
     from fastapi_app.storage.database import Database
+
+
+ACTIVE = CommandFilter(active=True)
 
 
 @pytest.fixture
@@ -34,6 +37,8 @@ async def test_every_field_comes_back_as_it_was_stored(commands: CommandStore) -
         execution_count=4,
         last_executed=3.25,
         is_active=False,
+        defaults=RunDefaults(timeout=2.5, env={"B": "ü", "A": "1"}, cwd="/", group="slots"),
+        parameters={"type": "object", "properties": {"n": {"type": "integer", "default": 1}}},
     )
     for command in (full, a_command("plain")):
         await commands.add(command)
@@ -98,21 +103,25 @@ async def test_names_sort_by_code_point_on_every_database(commands: CommandStore
 
 
 async def test_lists_filter(commands: CommandStore) -> None:
-    off = a_command("off", is_active=False, group="g")
+    off = a_command("off", is_active=False, group="g", tags=("ü",))
     lua = a_command("lua", language=Language.LUA)
-    for command in (off, lua, a_command("plain", group="g")):
+    for command in (off, lua, a_command("plain", group="g", tags=('a"b', "ü"))):
         await commands.add(command)
 
-    async def names(*, everything: bool = True, **by: object) -> list[str]:
-        found = await commands.page(include_inactive=everything, **by)  # type: ignore[arg-type]
+    async def names(**by: object) -> list[str]:
+        found = await commands.page(CommandFilter(**by))  # type: ignore[arg-type]
         return [command.name for command in found]
 
     assert await names() == ["lua", "off", "plain"]
-    assert await names(everything=False) == ["lua", "plain"]
+    assert await names(active=True) == ["lua", "plain"]
+    assert await names(active=False) == ["off"]
     assert await names(language=Language.LUA) == ["lua"]
     assert await names(group="g") == ["off", "plain"]
     assert await names(group="") == ["lua"]
     assert await names(group="\0") == []
+    assert await names(tags=["ü"]) == ["off", "plain"]
+    assert await names(tags=["ü", 'a"b']) == ["plain"]
+    assert await names(tags=["a"]) == await names(tags=["\0"]) == []
 
 
 async def test_what_is_deleted_is_gone(commands: CommandStore) -> None:
