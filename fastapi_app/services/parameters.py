@@ -131,35 +131,22 @@ def _wrong_keywords(schema: Schema) -> Iterator[FieldProblem]:
     except RecursionError:
         yield FieldProblem("/parameters", "is nested too deep")
         return
-    for key, text in _keywords(schema):
-        if key != "pattern" and not text.startswith("#"):
+    for reference in _references(schema):
+        if not reference.startswith("#"):
             yield FieldProblem(
-                "/parameters", f"{text[:200]!r} lies elsewhere: only references to # are read"
+                "/parameters", f"{reference[:200]!r} lies elsewhere: only references to # are read"
             )
-        elif key == "pattern" and not _compiles(text):
-            yield FieldProblem("/parameters", f"{text[:200]!r} is no regular expression")
 
 
-def _keywords(node: object) -> Iterator[tuple[str, str]]:
-    """Patterns and references, wherever they stand."""
+def _references(node: object) -> Iterator[str]:
     if isinstance(node, Mapping):
         for key, value in node.items():
-            if key in {"$ref", "$dynamicRef", "pattern"} and isinstance(value, str):
-                yield key, value
-            elif key == "patternProperties" and isinstance(value, Mapping):
-                yield from (("pattern", pattern) for pattern in value)
-            yield from _keywords(value)
+            if key in {"$ref", "$dynamicRef"} and isinstance(value, str):
+                yield value
+            yield from _references(value)
     elif isinstance(node, list):
         for value in node:
-            yield from _keywords(value)
-
-
-def _compiles(pattern: str) -> bool:
-    try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError):
-        return False
-    return True
+            yield from _references(value)
 
 
 def _unusable(values: Mapping[str, Any]) -> Iterator[FieldProblem]:
@@ -194,7 +181,7 @@ def _violations(schema: Schema, values: Mapping[str, Any]) -> Iterator[FieldProb
     try:
         for error in validator.iter_errors(values):
             yield from _explained(error)
-    except (RecursionError, ArithmeticError, re.error, unresolvable):
+    except (RecursionError, ArithmeticError, unresolvable):
         yield FieldProblem("/params", "cannot be held against the schema: it is not right")
 
 

@@ -58,17 +58,17 @@ class Similarity:
     def _ask(self, question: dict[str, object]) -> dict[str, Any]:
         # The child may just have ended by itself: one more is started.
         for _ in range(2):
+            child = self._running()
             with contextlib.suppress(BrokenPipeError):
-                if answer := _exchange(self._running(), question):
+                if answer := _exchange(child, question):
                     return answer
+            _end(child)
         return {"error": "its process ended at once; the server's log says why"}
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._closing:
             raise SimilarityUnavailableError("the server is about to end")
         if self._child is None or self._child.poll() is not None:
-            if self._child is not None:
-                _end(self._child)
             self._child = subprocess.Popen(
                 [sys.executable, "-P", "-m", CHILD],
                 stdin=subprocess.PIPE,
