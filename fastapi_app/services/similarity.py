@@ -58,30 +58,30 @@ class Similarity:
     def _ask(self, question: dict[str, object]) -> dict[str, Any]:
         # The child may just have ended by itself: one more is started.
         for _ in range(2):
-            child = self._running()
             with contextlib.suppress(BrokenPipeError):
-                if answer := _exchange(child, question):
+                if answer := _exchange(self._running(), question):
                     return answer
-            _end(child)
+            if self._child is not None:
+                _end(self._child)
         return {"error": "its process ended at once; the server's log says why"}
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._closing:
             raise SimilarityUnavailableError("the server is about to end")
-        if self._child is None or self._child.poll() is not None:
-            self._child = subprocess.Popen(
-                [sys.executable, "-P", "-m", CHILD],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                # Not in the server's group: Ctrl-C at a terminal is the server's to handle.
-                start_new_session=True,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-                },
-            )
-            # By a pipe, because there may be a password in it.
-            _send(self._child, {"url": self._url})
+        if self._child is not None:
+            if self._child.poll() is None:
+                return self._child
+            _end(self._child)
+        self._child = subprocess.Popen(
+            [sys.executable, "-P", "-m", CHILD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # Not in the server's group: Ctrl-C at a terminal is the server's to handle.
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        # By a pipe, because there may be a password in it.
+        _send(self._child, {"url": self._url})
         return self._child
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import (
     ARRAY,
     REAL,
     ColumnElement,
+    Double,
     Select,
     case,
     cast,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     table,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TSQUERY
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fastapi_app.models import CommandFilter, Found, FoundBy
 from fastapi_app.storage.command_filter import matching
@@ -37,6 +39,9 @@ _WORDS = table("command_words", column("rowid"))
 _WEIGHTS = (10.0, 4.0, 2.0, 1.0)
 # The same for PostgreSQL, which counts from the other end.
 _RANKS = [0.05, 0.2, 0.4, 1.0]
+MANY = 1000
+EXACT = 1000.0
+"""What a command scores that is called as asked for."""
 _BY_LENGTH = 1
 """PostgreSQL, 12.3.3: rank divided by 1 + the logarithm of the length."""
 _NUMBER = select(command_changes.c.number)
@@ -52,25 +57,45 @@ class CommandSearch:
         """Those that have every word of the query, or words that begin so, the best first.
 
         A query without any word, such as `"%_*`, is looked for letter by letter. One that is the
-        name of a command finds that command first.
+        name of a command finds that command first. When more than `MANY` have the words, those
+        that have them in name, tags or group are ranked, if these are enough.
         """
         if not storable(query, wanted.group, *wanted.tags):
             return []
         words = _WORD.findall(unicodedata.normalize("NFC", query))
-        if not words:
-            statement = _letters(query)
-        elif self._db.is_sqlite:
-            statement = _sqlite(words)
-        else:
-            statement = _postgresql(words)
-        statement = matching(statement, wanted, is_sqlite=self._db.is_sqlite)
-        exact = func.lower(commands.c.name) == func.lower(literal(query.strip()))
-        statement = statement.order_by(
-            case((exact, 0), else_=1), literal_column("score").desc(), commands.c.name
-        )
         async with self._db.read() as connection:
-            rows = (await connection.execute(statement.limit(limit))).mappings()
-            return [Found(row_to_command(row), row["score"], FoundBy.TEXT) for row in rows]
+            found = await self._rows(connection, _named(query), wanted, limit)
+            for statement in await self._statements(connection, query, words, limit):
+                if len(found) < limit:
+                    found = await self._rows(connection, statement, wanted, limit) | found
+        best = sorted(found.values(), key=lambda each: (-each.score, each.command.name))
+        return best[:limit]
+
+    async def _statements(
+        self, connection: AsyncConnection, query: str, words: list[str], limit: int
+    ) -> list[Select[Any]]:
+        """What to ask, one after the other, until there is enough."""
+        if not words:
+            return [_letters(query)]
+        if not self._db.is_sqlite:
+            return [_postgresql(words)]
+        asked = " ".join(f'"{word}"*' for word in words)  # a quoted word is no operator
+        labelled = f"{{name labels}} : ({asked})"
+        if await connection.scalar(_count(asked)) <= MANY:
+            return [_sqlite(asked)]
+        enough = await connection.scalar(_count(labelled)) >= limit
+        return [*([_sqlite(labelled)] if enough else []), _sqlite(asked)]
+
+    async def _rows(
+        self,
+        connection: AsyncConnection,
+        statement: Select[Any],
+        wanted: CommandFilter,
+        limit: int,
+    ) -> dict[str, Found]:
+        statement = matching(statement, wanted, is_sqlite=self._db.is_sqlite).limit(limit)
+        rows = (await connection.execute(statement)).mappings()
+        return {row["id"]: Found(row_to_command(row), row["score"], FoundBy.TEXT) for row in rows}
 
     async def changes(self) -> int:
         """A number that grows whenever anybody has changed what commands say."""
@@ -111,16 +136,38 @@ class CommandSearch:
         return sorted(found)
 
 
-def _sqlite(words: list[str]) -> Select[Any]:
-    """BM25 of FTS5, which is the lower the better; a quoted word is never an operator."""
-    asked = " ".join(f'"{word}"*' for word in words)
-    score = -func.bm25(literal_column("command_words"), *_WEIGHTS)
+def _named(query: str) -> Select[Any]:
+    """Commands of that name; of those in capitals, too."""
     return (
-        select(commands, score.label("score"))
-        .select_from(_WORDS)
-        .join(command_index, command_index.c.seq == _WORDS.c.rowid)
+        select(commands, literal(EXACT).label("score"))
+        .join(command_index, command_index.c.command_id == commands.c.id)
+        .where(command_index.c.folded == func.lower(literal(query.strip())))
+    )
+
+
+def _match(asked: str) -> ColumnElement[bool]:
+    return literal_column("command_words").op("MATCH", is_comparison=True)(asked)
+
+
+def _count(asked: str) -> Select[Any]:
+    return select(func.count()).select_from(_WORDS).where(_match(asked))
+
+
+def _sqlite(asked: str) -> Select[Any]:
+    """By BM25 of FTS5, the lower the better; joined as they are ranked, so only the best are."""
+    score = func.bm25(literal_column("command_words"), *_WEIGHTS, type_=Double)
+    ranked = (
+        select(_WORDS.c.rowid.label("seq"), (-score).label("score"))
+        .where(_match(asked))
+        .order_by(score)
+        .limit(-1)
+        .subquery()
+    )
+    return (
+        select(commands, ranked.c.score)
+        .select_from(ranked)
+        .join(command_index, command_index.c.seq == ranked.c.seq)
         .join(commands, commands.c.id == command_index.c.command_id)
-        .where(literal_column("command_words").op("MATCH")(asked))
     )
 
 
@@ -134,6 +181,7 @@ def _postgresql(words: list[str]) -> Select[Any]:
         select(commands, score.label("score"))
         .join(command_index, command_index.c.command_id == commands.c.id)
         .where(command_index.c.words.op("@@")(asked))
+        .order_by(literal_column("score").desc(), commands.c.name)
     )
 
 
@@ -147,4 +195,5 @@ def _letters(query: str) -> Select[Any]:
         commands.c.code.contains(query, autoescape=True),
     ]
     score = case(*zip(has, map(float, _WEIGHTS), strict=True), else_=0.0)
-    return select(commands, score.label("score")).where(or_(*has))
+    found = select(commands, score.label("score")).where(or_(*has))
+    return found.order_by(literal_column("score").desc(), commands.c.name)

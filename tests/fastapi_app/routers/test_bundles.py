@@ -44,7 +44,7 @@ def test_out_and_in_again_is_the_same(client: httpx.Client, group: str) -> None:
         defaults={"timeout": 2.5, "env": {"A": "1"}, "cwd": "/", "group": "slots"},
         parameters={"type": "object", "properties": {"n": {"type": "integer"}}},
     )
-    params = {"group": group, "all": True, "limit": 1000}
+    params: dict[str, str | int] = {"group": group, "all": True, "limit": 1000}
     bundle = client.get(f"{COMMANDS}/export", params=params).json()
     assert (bundle["format"], bundle["version"], len(bundle["items"])) == ("mcli-commands", 1, 2)
     assert outcomes(loaded(client, bundle["items"])) == ["unchanged", "unchanged"]
@@ -59,8 +59,9 @@ def test_out_and_in_again_is_the_same(client: httpx.Client, group: str) -> None:
 
 def test_exports_come_in_pages(client: httpx.Client, group: str) -> None:
     names = [created(client, f"{n}-{group}", group=group) for n in "abc"]
-    page = client.get(f"{COMMANDS}/export", params={"group": group, "limit": 2}).json()
-    params = {"group": group, "cursor": page["next_cursor"]}
+    params: dict[str, str | int] = {"group": group, "limit": 2}
+    page = client.get(f"{COMMANDS}/export", params=params).json()
+    params["cursor"] = page["next_cursor"]
     rest = client.get(f"{COMMANDS}/export", params=params).json()
     assert [item["name"] for item in page["items"] + rest["items"]] == names
     assert rest["next_cursor"] is None

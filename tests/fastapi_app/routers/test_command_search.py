@@ -32,7 +32,7 @@ def key(client: httpx.Client) -> str:
     return key
 
 
-def found(client: httpx.Client, query: str, **params: object) -> list[dict[str, Any]]:
+def found(client: httpx.Client, query: str, **params: str | int) -> list[dict[str, Any]]:
     """What a search finds."""
     answer = client.get(f"{COMMANDS}/search", params={"q": query, **params})
     assert answer.status_code == 200, answer.text
