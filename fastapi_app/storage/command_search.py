@@ -12,7 +12,10 @@ from sqlalchemy import (
     REAL,
     ColumnElement,
     Double,
+    ScalarSelect,
     Select,
+    String,
+    bindparam,
     case,
     cast,
     column,
@@ -39,11 +42,83 @@ _WORDS = table("command_words", column("rowid"))
 _WEIGHTS = (10.0, 4.0, 2.0, 1.0)
 # The same for PostgreSQL, which counts from the other end.
 _RANKS = [0.05, 0.2, 0.4, 1.0]
+_BY_LENGTH = 1
+"""PostgreSQL, 12.3.3: rank divided by 1 + the logarithm of the length."""
 MANY = 1000
 EXACT = 1000.0
 """What a command scores that is called as asked for."""
-_BY_LENGTH = 1
-"""PostgreSQL, 12.3.3: rank divided by 1 + the logarithm of the length."""
+ESCAPE = "|"
+Step = tuple[Select[Any], dict[str, str]]
+"""A statement and its parameters. They are made once: that takes as long as to run them."""
+
+
+def _match(asked: str) -> ColumnElement[bool]:
+    words: ColumnElement[str] = literal_column("command_words")
+    return words.op("MATCH", is_comparison=True)(bindparam(asked, type_=String))
+
+
+def _count(asked: str) -> ScalarSelect[int]:
+    return select(func.count()).select_from(_WORDS).where(_match(asked)).scalar_subquery()
+
+
+def _sqlite() -> Select[Any]:
+    """By BM25 of FTS5, the lower the better; joined as they are ranked, so only the best are."""
+    score = func.bm25(literal_column("command_words"), *map(literal, _WEIGHTS), type_=Double)
+    ranked = (
+        select(_WORDS.c.rowid.label("seq"), (-score).label("score"))
+        .where(_match("asked"))
+        .order_by(score)
+        .limit(-1)
+        .subquery()
+    )
+    return (
+        select(commands, ranked.c.score)
+        .select_from(ranked)
+        .join(command_index, command_index.c.seq == ranked.c.seq)
+        .join(commands, commands.c.id == command_index.c.command_id)
+    )
+
+
+def _postgresql() -> Select[Any]:
+    asked = func.to_tsquery(
+        literal_column("'simple'"), bindparam("asked", type_=String), type_=TSQUERY
+    )
+    ranks = cast(_RANKS, ARRAY(REAL))
+    score = func.ts_rank(ranks, command_index.c.words, asked, _BY_LENGTH)
+    return (
+        select(commands, score.label("score"))
+        .join(command_index, command_index.c.command_id == commands.c.id)
+        .where(command_index.c.words.op("@@")(asked))
+        .order_by(literal_column("score").desc(), commands.c.name)
+    )
+
+
+def _letters() -> Select[Any]:
+    """The text as it is, wherever it stands: the fields of a command, the weightiest first."""
+    asked, as_json = bindparam("asked", type_=String), bindparam("as_json", type_=String)
+    has: list[ColumnElement[bool]] = [
+        commands.c.name.contains(asked, escape=ESCAPE),
+        commands.c.tags.contains(as_json, escape=ESCAPE),
+        commands.c.description.contains(asked, escape=ESCAPE),
+        commands.c.code.contains(asked, escape=ESCAPE),
+    ]
+    score = case(*zip(has, map(literal, _WEIGHTS), strict=True), else_=0.0)
+    found = select(commands, score.label("score")).where(or_(*has))
+    return found.order_by(literal_column("score").desc(), commands.c.name)
+
+
+_FOLDED = command_index.c.folded == func.lower(bindparam("name", type_=String))
+_NAMED = (
+    select(commands, literal(EXACT).label("score"))
+    .join(command_index, command_index.c.command_id == commands.c.id)
+    .where(_FOLDED)
+)
+_PROBE = select(
+    _count("asked"),
+    _count("labelled"),
+    select(func.count()).select_from(command_index).where(_FOLDED).scalar_subquery(),
+)
+_SQLITE, _POSTGRESQL, _LETTERS = _sqlite(), _postgresql(), _letters()
 _NUMBER = select(command_changes.c.number)
 
 
@@ -64,37 +139,38 @@ class CommandSearch:
             return []
         words = _WORD.findall(unicodedata.normalize("NFC", query))
         async with self._db.read() as connection:
-            found = await self._rows(connection, _named(query), wanted, limit)
-            for statement in await self._statements(connection, query, words, limit):
+            found: dict[str, Found] = {}
+            for step in await self._steps(connection, query, words, limit):
                 if len(found) < limit:
-                    found = await self._rows(connection, statement, wanted, limit) | found
+                    found = await self._rows(connection, step, wanted, limit) | found
         best = sorted(found.values(), key=lambda each: (-each.score, each.command.name))
         return best[:limit]
 
-    async def _statements(
+    async def _steps(
         self, connection: AsyncConnection, query: str, words: list[str], limit: int
-    ) -> list[Select[Any]]:
+    ) -> list[Step]:
         """What to ask, one after the other, until there is enough."""
+        named = _NAMED, {"name": query.strip()}
         if not words:
-            return [_letters(query)]
+            texts = {"asked": query, "as_json": json.dumps(query)[1:-1]}  # as tags are stored
+            return [named, (_LETTERS, {key: _escaped(text) for key, text in texts.items()})]
         if not self._db.is_sqlite:
-            return [_postgresql(words)]
+            asked = " & ".join(f"'{word}':*" for word in words)
+            return [named, (_POSTGRESQL, {"asked": asked})]
         asked = " ".join(f'"{word}"*' for word in words)  # a quoted word is no operator
         labelled = f"{{name labels}} : ({asked})"
-        if await connection.scalar(_count(asked)) <= MANY:
-            return [_sqlite(asked)]
-        enough = await connection.scalar(_count(labelled)) >= limit
-        return [*([_sqlite(labelled)] if enough else []), _sqlite(asked)]
+        probe = {"asked": asked, "labelled": labelled, **named[1]}
+        having, so_labelled, so_named = (await connection.execute(_PROBE, probe)).one()
+        steps = [named] if so_named else []
+        if having > MANY and so_labelled >= limit:
+            steps.append((_SQLITE, {"asked": labelled}))
+        return [*steps, (_SQLITE, {"asked": asked})]
 
     async def _rows(
-        self,
-        connection: AsyncConnection,
-        statement: Select[Any],
-        wanted: CommandFilter,
-        limit: int,
+        self, connection: AsyncConnection, step: Step, wanted: CommandFilter, limit: int
     ) -> dict[str, Found]:
-        statement = matching(statement, wanted, is_sqlite=self._db.is_sqlite).limit(limit)
-        rows = (await connection.execute(statement)).mappings()
+        statement = matching(step[0], wanted, is_sqlite=self._db.is_sqlite).limit(limit)
+        rows = (await connection.execute(statement, step[1])).mappings()
         return {row["id"]: Found(row_to_command(row), row["score"], FoundBy.TEXT) for row in rows}
 
     async def changes(self) -> int:
@@ -136,64 +212,8 @@ class CommandSearch:
         return sorted(found)
 
 
-def _named(query: str) -> Select[Any]:
-    """Commands of that name; of those in capitals, too."""
-    return (
-        select(commands, literal(EXACT).label("score"))
-        .join(command_index, command_index.c.command_id == commands.c.id)
-        .where(command_index.c.folded == func.lower(literal(query.strip())))
-    )
-
-
-def _match(asked: str) -> ColumnElement[bool]:
-    return literal_column("command_words").op("MATCH", is_comparison=True)(asked)
-
-
-def _count(asked: str) -> Select[Any]:
-    return select(func.count()).select_from(_WORDS).where(_match(asked))
-
-
-def _sqlite(asked: str) -> Select[Any]:
-    """By BM25 of FTS5, the lower the better; joined as they are ranked, so only the best are."""
-    score = func.bm25(literal_column("command_words"), *_WEIGHTS, type_=Double)
-    ranked = (
-        select(_WORDS.c.rowid.label("seq"), (-score).label("score"))
-        .where(_match(asked))
-        .order_by(score)
-        .limit(-1)
-        .subquery()
-    )
-    return (
-        select(commands, ranked.c.score)
-        .select_from(ranked)
-        .join(command_index, command_index.c.seq == ranked.c.seq)
-        .join(commands, commands.c.id == command_index.c.command_id)
-    )
-
-
-def _postgresql(words: list[str]) -> Select[Any]:
-    asked = func.to_tsquery(
-        literal_column("'simple'"), " & ".join(f"'{word}':*" for word in words), type_=TSQUERY
-    )
-    ranks = cast(_RANKS, ARRAY(REAL))
-    score = func.ts_rank(ranks, command_index.c.words, asked, _BY_LENGTH)
-    return (
-        select(commands, score.label("score"))
-        .join(command_index, command_index.c.command_id == commands.c.id)
-        .where(command_index.c.words.op("@@")(asked))
-        .order_by(literal_column("score").desc(), commands.c.name)
-    )
-
-
-def _letters(query: str) -> Select[Any]:
-    """The text as it is, wherever it stands: the fields of a command, the weightiest first."""
-    written = json.dumps(query)[1:-1]  # as tags are stored
-    has: list[ColumnElement[bool]] = [
-        commands.c.name.contains(query, autoescape=True),
-        commands.c.tags.contains(written, autoescape=True),
-        commands.c.description.contains(query, autoescape=True),
-        commands.c.code.contains(query, autoescape=True),
-    ]
-    score = case(*zip(has, map(float, _WEIGHTS), strict=True), else_=0.0)
-    found = select(commands, score.label("score")).where(or_(*has))
-    return found.order_by(literal_column("score").desc(), commands.c.name)
+def _escaped(text: str) -> str:
+    """The text for LIKE, which takes none of its letters for anything else."""
+    for special in (ESCAPE, "%", "_"):
+        text = text.replace(special, ESCAPE + special)
+    return text
