@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import HTTPConnection
 
@@ -23,11 +23,12 @@ from compat.schemas import (
     StageRequest,
     StatsAnswer,
 )
-from fastapi_app.dependencies.services import Streaming
+from fastapi_app.draining import Ends, ends_of
+from fastapi_app.routing import Router
 from fastapi_app.schemas.problems import documented
 from fastapi_app.security import requires
 
-router = APIRouter(prefix="/api/v1/cutover", tags=["cutover"])
+router = Router(prefix="/api/v1/cutover", tags=["cutover"])
 
 
 def operations_of(connection: HTTPConnection) -> Operations:
@@ -42,6 +43,7 @@ def _address(connection: HTTPConnection) -> str:
 
 Live = Annotated[Operations, Depends(operations_of)]
 Address = Annotated[str, Depends(_address)]
+Streaming = Annotated[Ends, Depends(ends_of)]
 Route = Annotated[str | None, Query(description="Only this one", examples=["GET /status"])]
 Days = Annotated[float, Query(gt=0, le=3650, description="How far back calls count")]
 

@@ -24,9 +24,7 @@ SHADOW = {
 }
 
 
-def collector(
-    measures: Measures, experiment: Experiment, mount: Mount, rules: Rules
-) -> Collector:
+def collector(measures: Measures, experiment: Experiment, mount: Mount, rules: Rules) -> Collector:
     """All of it, for `fastapi_app.metrics`."""
 
     def collect() -> Iterator[Family]:

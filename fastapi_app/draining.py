@@ -8,6 +8,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
+from starlette.requests import HTTPConnection
+
+from fastapi_app.identity import PRINCIPAL
+
 T = TypeVar("T")
 
 STATE = "draining"
@@ -73,6 +77,12 @@ class Ends:
 
 def _cancel(task: asyncio.Task[Any], _ended: asyncio.Future[object]) -> None:
     task.cancel()
+
+
+async def ends_of(connection: HTTPConnection) -> Ends:
+    """What ends the streams of this request: the last is that whoever asked is shut out."""
+    state, identity = connection.scope["state"], connection.app.state.services.identity
+    return Ends(draining_of(state), partial(identity.until_revoked, state[PRINCIPAL]))
 
 
 def draining_of(state: Mapping[str, Any]) -> Draining:

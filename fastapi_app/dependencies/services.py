@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from fastapi_app.draining import Draining, Ends, draining_of
+from fastapi_app.draining import Draining, Ends, draining_of, ends_of
 from fastapi_app.factory import Services
-from fastapi_app.identity import PRINCIPAL
 from fastapi_app.services.accounts import AccountService
 from fastapi_app.services.audit import AuditService
 from fastapi_app.services.commands import CommandService
@@ -32,11 +30,6 @@ AllServices = Annotated[Services, Depends(services)]
 
 async def _draining(connection: HTTPConnection) -> Draining:
     return draining_of(connection.scope["state"])
-
-
-async def _ends(connection: HTTPConnection, found: AllServices) -> Ends:
-    state = connection.scope["state"]
-    return Ends(draining_of(state), partial(found.identity.until_revoked, state[PRINCIPAL]))
 
 
 async def _workflows(found: AllServices) -> WorkflowService:
@@ -72,7 +65,7 @@ async def _metrics(found: AllServices) -> MetricsService:
 
 
 Drain = Annotated[Draining, Depends(_draining)]
-Streaming = Annotated[Ends, Depends(_ends)]
+Streaming = Annotated[Ends, Depends(ends_of)]
 Workflows = Annotated[WorkflowService, Depends(_workflows)]
 Runs = Annotated[RunService, Depends(_runs)]
 Groups = Annotated[GroupService, Depends(_groups)]

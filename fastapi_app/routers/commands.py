@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from fastapi_app.dependencies.parameters import Cursor, Limit
 from fastapi_app.dependencies.services import Commands
 from fastapi_app.models import Language
+from fastapi_app.routing import Router
 from fastapi_app.schemas.commands import (
     CommandAnswer,
     CommandChanges,
@@ -20,7 +21,7 @@ from fastapi_app.schemas.commands import (
 from fastapi_app.schemas.problems import documented
 from fastapi_app.security import requires
 
-router = APIRouter(prefix="/api/v1/commands", tags=["commands"])
+router = Router(prefix="/api/v1/commands", tags=["commands"])
 
 
 @router.post(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import Header, Query
 from fastapi.responses import StreamingResponse
 
 from fastapi_app.dependencies.live import Events, LastSeq, Live, Since
 from fastapi_app.dependencies.services import Streaming
 from fastapi_app.routers.events import NDJSON, SSE, change_response
+from fastapi_app.routing import Router
 from fastapi_app.schemas.problems import documented
 from fastapi_app.security import requires
 
-router = APIRouter(prefix="/api/v1/workflows", tags=["events"])
+router = Router(prefix="/api/v1/workflows", tags=["events"])
 
 Follow = Annotated[bool, Query(description="Go on with what is still to happen")]
 Accept = Annotated[str, Header(include_in_schema=False)]

@@ -53,7 +53,9 @@ def test_a_token_may_be_the_first_message(server: Server) -> None:
                 execute(client, "true")
 
 
-@pytest.mark.parametrize("sent", ['{"token": "x"}', "[]", "{", '{"token": 5}', '{"token": "\\ud800"}', "x" * 9000, None])
+@pytest.mark.parametrize(
+    "sent", ['{"token": "x"}', "[]", "{", '{"token": 5}', '{"token": "\\ud800"}', "x" * 9000, None]
+)
 def test_a_socket_without_a_token_is_closed(server: Server, sent: str | None) -> None:
     with connect(ws(server), proxy=None) as socket:
         if sent is not None:
@@ -100,9 +102,7 @@ def test_open_sockets_close_when_their_token_is_revoked(
 
 
 @pytest.mark.parametrize("accept", ["application/x-ndjson", "text/event-stream"])
-def test_open_streams_end_when_their_token_is_revoked(
-    server: Server, client: httpx.Client, accept: str
-) -> None:
+def test_open_streams_end_when_their_token_is_revoked(client: httpx.Client, accept: str) -> None:
     key_id, text = key(client, "workflows:read")
     headers = {**bearer(text), "Accept": accept}
     with client.stream("GET", f"{RUNS}/events?since=0", headers=headers, timeout=30) as stream:
