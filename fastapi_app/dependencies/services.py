@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from fastapi_app.draining import Draining, draining_of
+from fastapi_app.draining import Draining, Ends, draining_of, ends_of
 from fastapi_app.factory import Services
 from fastapi_app.services.accounts import AccountService
 from fastapi_app.services.audit import AuditService
@@ -80,6 +80,7 @@ async def _metrics(found: AllServices) -> MetricsService:
 
 
 Drain = Annotated[Draining, Depends(_draining)]
+Streaming = Annotated[Ends, Depends(ends_of)]
 Workflows = Annotated[WorkflowService, Depends(_workflows)]
 Runs = Annotated[RunService, Depends(_runs)]
 Groups = Annotated[GroupService, Depends(_groups)]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 
 from fastapi_app.dependencies.parameters import Cursor, Limit, Since
 from fastapi_app.dependencies.services import Commands, Histories, Search
 from fastapi_app.routers.commands import answer
+from fastapi_app.routing import Router
 from fastapi_app.schemas.command_answers import (
     DiffAnswer,
     RollbackRequest,
@@ -25,7 +26,7 @@ from fastapi_app.schemas.commands import CommandAnswer
 from fastapi_app.schemas.problems import documented
 from fastapi_app.security import requires
 
-router = APIRouter(prefix="/api/v1/commands/{name}", tags=["commands"])
+router = Router(prefix="/api/v1/commands/{name}", tags=["commands"])
 
 LARGEST = 2**31 - 1
 

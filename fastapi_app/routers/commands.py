@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from fastapi_app.dependencies.parameters import Cursor, Limit, WantedCommands
 from fastapi_app.dependencies.services import Bundles, Commands, Search
 from fastapi_app.models import Command
+from fastapi_app.routing import Router
 from fastapi_app.schemas.command_answers import (
     ExportAnswer,
     ExportedCommand,
@@ -33,7 +34,7 @@ from fastapi_app.security import requires
 from fastapi_app.services.command_search import SearchMode
 from fastapi_app.services.commands import CommandService
 
-router = APIRouter(prefix="/api/v1/commands", tags=["commands"])
+router = Router(prefix="/api/v1/commands", tags=["commands"])
 
 
 @router.post(

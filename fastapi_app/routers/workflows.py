@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from fastapi_app.dependencies.parameters import Cursor, Limit, Wanted
@@ -23,6 +23,7 @@ from fastapi_app.routers.events import (
     ndjson,
     start_event,
 )
+from fastapi_app.routing import Router
 from fastapi_app.schemas.problems import documented
 from fastapi_app.schemas.workflows import (
     CleanAnswer,
@@ -40,7 +41,7 @@ from fastapi_app.services.live import LiveService
 from fastapi_app.services.runs import RunService
 from fastapi_app.services.workflows import WorkflowService
 
-router = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
+router = Router(prefix="/api/v1/workflows", tags=["workflows"])
 
 
 @router.post(
