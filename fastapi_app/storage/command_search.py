@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import unicodedata
@@ -45,6 +46,12 @@ _RANKS = [0.05, 0.2, 0.4, 1.0]
 _BY_LENGTH = 1
 """PostgreSQL, 12.3.3: rank divided by 1 + the logarithm of the length."""
 MANY = 1000
+_PARTS = {
+    "in_name": "name",
+    "in_labels": "name labels",
+    "in_description": "name labels description",
+}
+"""Where to look first, when more than `MANY` have the words: to rank them takes long."""
 EXACT = 1000.0
 """What a command scores that is called as asked for."""
 ESCAPE = "|"
@@ -115,9 +122,9 @@ _NAMED = (
 )
 _PROBE = select(
     _count("asked"),
-    _count("labelled"),
     select(func.count()).select_from(command_index).where(_FOLDED).scalar_subquery(),
 )
+_PROBE_PARTS = select(*(_count(part).label(part) for part in _PARTS))
 _SQLITE, _POSTGRESQL, _LETTERS = _sqlite(), _postgresql(), _letters()
 _NUMBER = select(command_changes.c.number)
 
@@ -133,7 +140,7 @@ class CommandSearch:
 
         A query without any word, such as `"%_*`, is looked for letter by letter. One that is the
         name of a command finds that command first. When more than `MANY` have the words, those
-        that have them in name, tags or group are ranked, if these are enough.
+        that have them in what weighs most are ranked alone, if these are enough.
         """
         if not storable(query, wanted.group, *wanted.tags):
             return []
@@ -158,12 +165,14 @@ class CommandSearch:
             asked = " & ".join(f"'{word}':*" for word in words)
             return [named, (_POSTGRESQL, {"asked": asked})]
         asked = " ".join(f'"{word}"*' for word in words)  # a quoted word is no operator
-        labelled = f"{{name labels}} : ({asked})"
-        probe = {"asked": asked, "labelled": labelled, **named[1]}
-        having, so_labelled, so_named = (await connection.execute(_PROBE, probe)).one()
+        probe = await connection.execute(_PROBE, {"asked": asked, **named[1]})
+        having, so_named = probe.one()
         steps = [named] if so_named else []
-        if having > MANY and so_labelled >= limit:
-            steps.append((_SQLITE, {"asked": labelled}))
+        if having > MANY:
+            within = {part: f"{{{columns}}} : ({asked})" for part, columns in _PARTS.items()}
+            counts = (await connection.execute(_PROBE_PARTS, within)).mappings().one()
+            enough = (part for part in within if counts[part] >= limit)
+            steps += [(_SQLITE, {"asked": within[part]}) for part in itertools.islice(enough, 1)]
         return [*steps, (_SQLITE, {"asked": asked})]
 
     async def _rows(
