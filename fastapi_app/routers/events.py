@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from fastapi.responses import StreamingResponse
 
 from fastapi_app.dependencies.parameters import LogPosition
-from fastapi_app.draining import Draining
+from fastapi_app.draining import Ends
 from fastapi_app.models import LogPiece, Run, Stream
 from fastapi_app.schemas.events import ProgressEvent, StatusEvent
 from fastapi_app.schemas.fields import iso_now
@@ -66,7 +66,7 @@ def log_response(
     *,
     follow: bool,
     accept: str,
-    draining: Draining,
+    ends: Ends,
 ) -> StreamingResponse:
     """The log of a run in the form that `accept` asks for: text unless it names one of events.
 
@@ -77,11 +77,11 @@ def log_response(
     if SSE in accept or NDJSON in accept:
         form = log_sse if SSE in accept else log_line
         items = log_events(live, run, position, follow=follow)
-        encoded = _each(draining.until_end(items), lambda item: form(*item))
+        encoded = _each(ends.until_end(items), lambda item: form(*item))
         return sse_response(encoded) if SSE in accept else ndjson_response(encoded)
     pieces = live.log(run, offsets=position.offsets, streams=position.streams, follow=follow)
     return StreamingResponse(
-        _each(draining.until_end(pieces), lambda piece: piece.encoded(_text)),
+        _each(ends.until_end(pieces), lambda piece: piece.encoded(_text)),
         media_type="text/plain; charset=utf-8",
     )
 
@@ -131,10 +131,10 @@ def change_sse(what: Change | Advance) -> bytes:
 def change_response(
     changes: AsyncGenerator[Change | Advance, None] | AsyncGenerator[Change, None],
     accept: str,
-    draining: Draining,
+    ends: Ends,
 ) -> StreamingResponse:
     """Status events in the form that `accept` asks for: NDJSON unless server-sent events."""
-    until_end: AsyncGenerator[Change | Advance, None] = draining.until_end(changes)
+    until_end: AsyncGenerator[Change | Advance, None] = ends.until_end(changes)
     if SSE in accept:
         return sse_response(_each(until_end, change_sse))
     return ndjson_response(_each(until_end, change_line))
