@@ -37,6 +37,11 @@ COMMANDS = {
         "Stored commands: add, search, edit, history…",
     ),
     "workflow": ("cli.workflow", "workflow", "Runs of stored commands: start, list, stop."),
+    "sync": (
+        "cli.sync",
+        "sync",
+        "Scripts of a folder and stored commands: status, push, pull.",
+    ),
     "audit": ("cli.audit", "audit", "Who did what that matters for security."),
     "cutover": ("cli.cutover", "cutover", "Legacy routes: which stack answers them, and how well."),
     "rollout": ("cli.cutover", "rollout", "Let legacy routes go over by a plan: start, status."),

@@ -42,6 +42,7 @@ from fastapi_app.routers import (
     metrics,
     runs,
     streams,
+    sync,
     workflows,
 )
 from fastapi_app.schemas.events import ProgressEvent, RunEvent, StatusEvent
@@ -117,7 +118,7 @@ def create_app(settings: Settings, public: Sequence[str] = ()) -> FastAPI:
     problems.install(app)
     app.add_exception_handler(ClientLeftError, _answer_nobody)
     routers = (
-        *(auth, streams, workflows, runs, groups, commands, command_history),
+        *(auth, streams, workflows, runs, groups, commands, command_history, sync),
         *(daemon, audit, health, metrics, live),
     )
     for router in routers:

@@ -33,7 +33,9 @@ from fastapi_app.services.live import LiveService
 from fastapi_app.services.metrics import MetricsService
 from fastapi_app.services.processes import ProcessService
 from fastapi_app.services.runs import RunService
+from fastapi_app.services.script_rules import judge
 from fastapi_app.services.similarity import Similarity
+from fastapi_app.services.sync import SyncService
 from fastapi_app.services.tokens import HOME_PREFIX, Signer, new_secret
 from fastapi_app.services.upkeep import Upkeep
 from fastapi_app.services.workflows import WorkflowService
@@ -48,6 +50,7 @@ from fastapi_app.storage.groups import GroupStore
 from fastapi_app.storage.keys import KeyStore
 from fastapi_app.storage.processes import ProcessStore
 from fastapi_app.storage.runs import RunStore
+from fastapi_app.storage.script_folder import ScriptFolder
 from fastapi_app.storage.secret_files import read_or_make
 from fastapi_app.storage.state import StateStore
 from fastapi_app.storage.users import UserStore
@@ -69,6 +72,7 @@ class Services:
     histories: HistoryService
     search: SearchService
     bundles: BundleService
+    sync: SyncService
     processes: ProcessService
     daemon: DaemonService
     identity: IdentityService
@@ -137,6 +141,8 @@ async def _wired(
         epoch=Epoch(database),
     )
     stored, similarity = CommandService(commands, audit), Similarity(settings.url)
+    index = settings.home / "scripts.index"
+    sync = SyncService(ScriptFolder(settings.workflows_dir, index, judge), commands, audit)
     upkeep = asyncio.create_task(Upkeep(_janitor(settings), runs, audit).run())
     lag = asyncio.create_task(watch_lag(metrics.loop_lag))
     try:
@@ -162,6 +168,7 @@ async def _wired(
                 similarity=similarity,
             ),
             bundles=BundleService(commands, audit),
+            sync=sync,
             processes=ProcessService(
                 engine=engine, processes=ProcessStore(database), runs=runs, logs=logs
             ),
@@ -185,6 +192,7 @@ async def _wired(
         await asyncio.gather(upkeep, lag, return_exceptions=True)
         await identity.aclose()
         await similarity.aclose()
+        await sync.aclose()
         await hub.aclose()
         await engine.aclose()
         await audit.record("server.stop")
