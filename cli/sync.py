@@ -14,7 +14,7 @@ from cli.client import Client, ClientError, Json
 from cli.verb import Noun, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 SYNC = "/api/v1/sync"
 LETTERS = {"A": "green", "M": "yellow", "D": "red", "C": "magenta", "!": "red"}
@@ -219,7 +219,8 @@ def _sync(target: Target, verb: str, body: Json, *, yes: bool) -> None:
 
 def _followed(client: Client, verb: str, body: Json) -> Json:
     """Have it done, with a bar on a terminal while that takes."""
-    done, step = 0, _quiet
+    done = 0
+    step: Callable[[int], None] = _quiet
     with contextlib.ExitStack() as stack:
         for event in client.events("POST", f"{SYNC}/{verb}", body):
             if event.get("type") != "progress":

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Header, Query, Response
 
 from fastapi_app.dependencies.services import Streaming, Sync
+from fastapi_app.draining import Ends
 from fastapi_app.errors import AppError
 from fastapi_app.routers.events import NDJSON, ndjson_response
 from fastapi_app.routing import Router

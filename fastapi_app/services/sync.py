@@ -71,7 +71,7 @@ class SyncService:
             FolderError, LockTooNewError: the folder cannot be read.
         """
         now = await self._picture()
-        found = now.compared()
+        found = now.compared
         return Status(
             str(self.folder.root), found.unchanged, found.differences, now.problems, now.warnings
         )
@@ -89,7 +89,7 @@ class SyncService:
             sides = [_against(base, side.get(name)) for side in (now.folder, now.store)]
             if sides != ["same", "same"] or now.paths[name] != entry.file:
                 wrong.append(Checked(name, entry.file, *sides))
-        unlocked = [name for name in now.compared().agreed if name not in now.base]
+        unlocked = [name for name in now.compared.agreed if name not in now.base]
         return Verification(
             str(self.folder.root), len(now.lock.scripts), wrong, unlocked, now.problems
         )
@@ -193,13 +193,13 @@ class SyncService:
         known = {*now.folder, *now.store, *now.base, *now.held}
         if unknown := sorted(wanted - known):
             raise InvalidSyncError(unknown)
-        return plan(now.compared(), source, prune=order.prune, names=wanted, take=set(order.take))
+        return plan(now.compared, source, prune=order.prune, names=wanted, take=set(order.take))
 
     def _begun(self, now: Picture, todo: Plan, order: Order) -> Outcome:
         return Outcome(
             str(self.folder.root),
             order.dry_run,
-            now.compared().unchanged,
+            now.compared.unchanged,
             kept=todo.kept,
             conflicts=todo.conflicts,
             problems=list(now.problems),
@@ -224,7 +224,7 @@ class SyncService:
 
     async def _save(self, old: bytes | None, locked: dict[str, Locked], *, broken: bool) -> None:
         """Write the lock when it says something else now; one that was broken is kept beside it."""
-        new = write_lock(locked)
+        new = await asyncio.to_thread(write_lock, locked)
         if new == old or (old is None and not locked):
             return
         try:
@@ -247,7 +247,7 @@ def _agree(now: Picture, locked: dict[str, Locked]) -> None:
     for name, state in now.base.items():
         if now.folder.get(name) == state and name not in now.held and name in locked:
             locked[name] = locked[name]._replace(file=now.paths[name])
-    for name in now.compared().agreed:
+    for name in now.compared.agreed:
         if name in now.folder:
             locked[name] = now.locked(name)
         else:

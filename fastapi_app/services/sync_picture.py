@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from fastapi_app.models import Language
 from fastapi_app.services.script_rules import file_of, place_of
@@ -33,6 +34,7 @@ class Picture:
     problems: list[Note] = field(default_factory=list)
     warnings: list[Note] = field(default_factory=list)
 
+    @cached_property
     def compared(self) -> Comparison:
         """What both sides have not alike."""
         return compare(self.folder, self.store, self.base, self.held)
@@ -75,6 +77,7 @@ def picture(look: Look, stored: Sequence[Digest], lock: Lock) -> Picture:
         found.problems.append(Note(names[0], f"{', '.join(names)} differ in case alone"))
     found.problems.sort()
     found.warnings.sort()
+    found.compared  # noqa: B018 - made here, in a thread
     return found
 
 
