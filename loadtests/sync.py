@@ -43,7 +43,7 @@ class Figure:
     def line(self) -> str:
         """The same for people, with its ratios."""
         return (
-            f"{self.what:<32}{self.seconds:7.3f} s {self.seconds / self.scanned:7.1f} x scandir+stat"
+            f"{self.what:<31}{self.seconds:7.3f} s{self.seconds / self.scanned:7.1f} x scandir+stat"
             f" {self.seconds / self.hashed:6.1f} x sha256 of all"
         )
 
