@@ -61,13 +61,14 @@ def picture(look: Look, stored: Sequence[Digest], lock: Lock) -> Picture:
         lock=lock,
     )
     for name, paths in by_name.items():
+        paths.sort()
         seen = look.scripts[paths[0]]
         found.folder[name] = State(place_of(paths[0])[1], seen.language or "", seen.sha256)
         found.paths[name] = paths[0]
         if seen.warning:
             found.warnings.append(Note(paths[0], seen.warning))
         if len(paths) > 1:
-            _hold(found, name, f"{', '.join(sorted(paths))}: a name can be there once")
+            _hold(found, name, f"{', '.join(paths)}: a name can be there once")
     found.problems.extend(Note(LOCK, f"{problem}; {LOCK_HINT}") for problem in lock.problems)
     _hold_troubles(found, look)
     _hold_unplaced(found)
