@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -277,13 +278,19 @@ def _section(title: str, lines: Sequence[Json]) -> None:
 
 
 def _letter(letter: str, name: str, more: str = "") -> None:
-    click.echo(f"{click.style(letter, fg=LETTERS[letter])} {_plain(name)}{more}")
+    click.echo(f"{_painted(letter, LETTERS[letter])} {_plain(name)}{more}")
 
 
 def _colored(line: str) -> None:
     """A line of a diff, as it is but for the colour."""
     color = {"+": "green", "-": "red", "@": "cyan"}.get(line[0])
-    output.write_text(click.style(line, fg=color) if color and output.terminal() else line)
+    output.write_text(_painted(line, color) if color else line)
+
+
+def _painted(text: str, color: str) -> str:
+    """The text in its colour, for a person who wants colours (no-color.org)."""
+    wanted = output.terminal() and not os.environ.get("NO_COLOR")
+    return click.style(text, fg=color) if wanted else text
 
 
 def _plain(text: str) -> str:

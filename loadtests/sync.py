@@ -96,8 +96,6 @@ def asked(client: httpx.Client, verb: str, expected: int) -> None:
 def serving() -> Iterator[tuple[httpx.Client, Path]]:
     """A server, and the folder of its scripts."""
     home = new_home("sync")
-    with dual("new").start(home):
-        pass
     with dual("new").start(home) as server:
         token = (home / "token").read_text(encoding="ascii").strip()
         headers = {"Authorization": f"Bearer {token}"}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
 from collections.abc import Sequence
 
 from fastapi_app.engine.limits import SHELL
@@ -35,6 +37,8 @@ then exec "$0" --experimental-strip-types --disable-warning=ExperimentalWarning 
 fi
 exec "$0" "$@"
 """
+_VERSION = re.compile(r"v(\d+)\.(\d+)")
+_ANSWERS_WITHIN = 10.0
 _NBCONVERT = ("--to", "markdown", "--execute", "--stdout")
 
 
@@ -49,6 +53,32 @@ def interpreter(language: Language) -> str:
         if found := shutil.which(name):
             return found
     raise SpawnFailedError(f"{names[0]}: interpreter not found", NOT_FOUND)
+
+
+def trouble_with(language: Language) -> str:
+    """Why scripts in a language cannot run on this machine; nothing when they can.
+
+    It may ask the interpreter: not for the event loop.
+    """
+    if language.has_steps:
+        return ""
+    try:
+        path = interpreter(language)
+    except SpawnFailedError as error:
+        return error.detail
+    if language is not Language.TYPESCRIPT:
+        return ""
+    try:
+        argv = [path, "--version"]
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=_ANSWERS_WITHIN, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"{path} --version: {error}"
+    found = _VERSION.match(done.stdout)
+    if found is None or (int(found[1]), int(found[2])) >= TYPESCRIPT_SINCE:
+        return ""
+    return f"node {done.stdout.strip()} cannot run TypeScript: that takes 22.6 or newer"
 
 
 def called(language: Language, script: str, args: Sequence[str]) -> tuple[str, list[str]]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
+from fastapi_app.engine.interpreters import trouble_with
 from fastapi_app.errors import (
     FolderError,
     InvalidSyncError,
@@ -27,6 +29,7 @@ from fastapi_app.sync_models import (
     EVERYTHING,
     BothSides,
     Checked,
+    Note,
     Order,
     Outcome,
     Progress,
@@ -170,6 +173,8 @@ class SyncService:
                 job = Job(now, self._begun(now, todo, order), dict(now.lock.scripts))
                 try:
                     await self._do(source, job, todo.steps, tell)
+                    if source is Side.FOLDER:
+                        await self._warn(job)
                 finally:
                     if not order.dry_run:
                         _agree(now, job.locked)
@@ -187,6 +192,14 @@ class SyncService:
                 await asyncio.to_thread(self._applied.write, job, part, there)
             if tell is not None:
                 tell(Progress(begin + len(part), len(steps)))
+
+    async def _warn(self, job: Job) -> None:
+        """Tell of languages that the scripts just stored are in, and that cannot run here."""
+        found = (job.now.folder.get(step.name) for step in job.outcome.done)
+        for language, count in sorted(Counter(s.language for s in found if s).items()):
+            if trouble := await asyncio.to_thread(trouble_with, Language(language)):
+                what = f"{count} of these cannot run on the server's machine: {trouble}"
+                job.outcome.warnings.append(Note(language, what))
 
     def _planned(self, now: Picture, source: Side, order: Order) -> Plan:
         wanted = {*order.names, *order.take}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastapi_app.engine.interpreters import called
+from fastapi_app.engine.interpreters import called, trouble_with
 from fastapi_app.errors import SpawnFailedError
 from fastapi_app.models import Language
 
@@ -42,6 +42,15 @@ def test_typescript_runs_where_node_takes_the_types_away(
     assert said in (done.stderr if code else done.stdout).splitlines()[0]
     if not code:
         assert done.stdout == f"{said}\n"
+    assert bool(code) == ("cannot run TypeScript" in trouble_with(Language.TYPESCRIPT))
+
+
+def test_what_cannot_run_here_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert trouble_with(Language.SHELL) == trouble_with(Language.TOML) == ""
+    assert trouble_with(Language.LUA) == "lua: interpreter not found"
+    program(tmp_path, "node", "exit 1")
+    assert "--version" in trouble_with(Language.TYPESCRIPT)
 
 
 def test_notebooks_run_by_what_jupyter_there_is(
