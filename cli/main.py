@@ -31,7 +31,11 @@ COMMANDS = {
     "groups": ("cli.groups", "groups", "Groups of runs and their slots: list, set, rm."),
     "pause": ("cli.groups", "pause", "Start no more runs of a group."),
     "resume": ("cli.groups", "resume", "Start runs of a group again."),
-    "commands": ("cli.commands", "commands", "Stored commands: add, list, show, edit, rm."),
+    "commands": (
+        "cli.commands",
+        "commands",
+        "Stored commands: add, search, edit, history…",
+    ),
     "workflow": ("cli.workflow", "workflow", "Runs of stored commands: start, list, stop."),
     "audit": ("cli.audit", "audit", "Who did what that matters for security."),
     "cutover": ("cli.cutover", "cutover", "Legacy routes: which stack answers them, and how well."),

@@ -108,7 +108,7 @@ async def start_workflow(call: Call) -> Reply:
     if not inputs.is_storable(name):
         raise unknown
     try:
-        run = await call.services.workflows.start(name, args, RunRequest(env=env))
+        run = await call.services.workflows.start(name, args, RunRequest(env=env, bare=True))
     except (CommandNotFoundError, CommandInactiveError):
         raise unknown from None
     run = await call.services.workflows.until_started(run)

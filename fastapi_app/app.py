@@ -33,6 +33,7 @@ from fastapi_app.observability import is_json
 from fastapi_app.routers import (
     audit,
     auth,
+    command_history,
     commands,
     daemon,
     groups,
@@ -116,7 +117,7 @@ def create_app(settings: Settings, public: Sequence[str] = ()) -> FastAPI:
     problems.install(app)
     app.add_exception_handler(ClientLeftError, _answer_nobody)
     routers = (
-        *(auth, streams, workflows, runs, groups, commands),
+        *(auth, streams, workflows, runs, groups, commands, command_history),
         *(daemon, audit, health, metrics, live),
     )
     for router in routers:

@@ -21,6 +21,9 @@ from fastapi_app.errors import StartupError
 from fastapi_app.metrics import Metrics
 from fastapi_app.services.accounts import AccountService
 from fastapi_app.services.audit import AuditService
+from fastapi_app.services.bundles import BundleService
+from fastapi_app.services.command_history import HistoryService
+from fastapi_app.services.command_search import SearchService
 from fastapi_app.services.commands import CommandService
 from fastapi_app.services.daemon import DaemonService
 from fastapi_app.services.groups import GroupService
@@ -30,11 +33,14 @@ from fastapi_app.services.live import LiveService
 from fastapi_app.services.metrics import MetricsService
 from fastapi_app.services.processes import ProcessService
 from fastapi_app.services.runs import RunService
+from fastapi_app.services.similarity import Similarity
 from fastapi_app.services.tokens import HOME_PREFIX, Signer, new_secret
 from fastapi_app.services.upkeep import Upkeep
 from fastapi_app.services.workflows import WorkflowService
 from fastapi_app.settings import Settings
 from fastapi_app.storage.audit import AuditStore
+from fastapi_app.storage.command_history import CommandHistory
+from fastapi_app.storage.command_search import CommandSearch
 from fastapi_app.storage.commands import CommandStore
 from fastapi_app.storage.database import Database, open_database
 from fastapi_app.storage.epoch import Epoch
@@ -60,6 +66,9 @@ class Services:
     live: LiveService
     groups: GroupService
     commands: CommandService
+    histories: HistoryService
+    search: SearchService
+    bundles: BundleService
     processes: ProcessService
     daemon: DaemonService
     identity: IdentityService
@@ -127,6 +136,7 @@ async def _wired(
         keys=keys,
         epoch=Epoch(database),
     )
+    stored, similarity = CommandService(commands, audit), Similarity(settings.url)
     upkeep = asyncio.create_task(Upkeep(_janitor(settings), runs, audit).run())
     lag = asyncio.create_task(watch_lag(metrics.loop_lag))
     try:
@@ -143,7 +153,15 @@ async def _wired(
             runs=RunService(engine=engine, runs=runs, logs=logs),
             live=LiveService(hub=hub, runs=runs, logs=logs, over=engine.over),
             groups=GroupService(engine=engine, groups=groups, runs=runs),
-            commands=CommandService(commands, audit),
+            commands=stored,
+            histories=HistoryService(stored, CommandHistory(database)),
+            search=SearchService(
+                commands=stored,
+                store=commands,
+                search=CommandSearch(database),
+                similarity=similarity,
+            ),
+            bundles=BundleService(commands, audit),
             processes=ProcessService(
                 engine=engine, processes=ProcessStore(database), runs=runs, logs=logs
             ),
@@ -166,6 +184,7 @@ async def _wired(
         lag.cancel()
         await asyncio.gather(upkeep, lag, return_exceptions=True)
         await identity.aclose()
+        await similarity.aclose()
         await hub.aclose()
         await engine.aclose()
         await audit.record("server.stop")

@@ -11,6 +11,9 @@ from fastapi_app.draining import Draining, Ends, draining_of, ends_of
 from fastapi_app.factory import Services
 from fastapi_app.services.accounts import AccountService
 from fastapi_app.services.audit import AuditService
+from fastapi_app.services.bundles import BundleService
+from fastapi_app.services.command_history import HistoryService
+from fastapi_app.services.command_search import SearchService
 from fastapi_app.services.commands import CommandService
 from fastapi_app.services.daemon import DaemonService
 from fastapi_app.services.groups import GroupService
@@ -48,6 +51,18 @@ async def _commands(found: AllServices) -> CommandService:
     return found.commands
 
 
+async def _bundles(found: AllServices) -> BundleService:
+    return found.bundles
+
+
+async def _histories(found: AllServices) -> HistoryService:
+    return found.histories
+
+
+async def _search(found: AllServices) -> SearchService:
+    return found.search
+
+
 async def _daemon(found: AllServices) -> DaemonService:
     return found.daemon
 
@@ -70,6 +85,9 @@ Workflows = Annotated[WorkflowService, Depends(_workflows)]
 Runs = Annotated[RunService, Depends(_runs)]
 Groups = Annotated[GroupService, Depends(_groups)]
 Commands = Annotated[CommandService, Depends(_commands)]
+Bundles = Annotated[BundleService, Depends(_bundles)]
+Histories = Annotated[HistoryService, Depends(_histories)]
+Search = Annotated[SearchService, Depends(_search)]
 Accounts = Annotated[AccountService, Depends(_accounts)]
 Daemon = Annotated[DaemonService, Depends(_daemon)]
 Audit = Annotated[AuditService, Depends(_audit)]

@@ -14,8 +14,10 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    text,
     true,
 )
+from sqlalchemy.dialects.postgresql import TSVECTOR
 
 metadata = MetaData()
 
@@ -34,6 +36,46 @@ commands = Table(
     Column("execution_count", Integer, nullable=False, server_default="0"),
     Column("last_executed", Double),
     Column("is_active", Boolean, nullable=False, server_default=true()),
+    # Of the new stack alone: defaults of runs and declared parameters, as JSON.
+    Column("options", Text),
+)
+
+command_versions = Table(
+    "command_versions",
+    metadata,
+    Column("command_id", String(36), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("language", String(16), nullable=False),
+    Column("group_name", String(200), nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("options", Text),
+    Column("at", Double, nullable=False),
+    # Who wrote it, and why, when the new stack knows.
+    Column("author", String(200), nullable=False, server_default=""),
+    Column("note", Text, nullable=False, server_default=""),
+)
+
+command_index = Table(
+    "command_index",
+    metadata,
+    # The rowid of the command in the full-text index of SQLite.
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("command_id", String(36), nullable=False, unique=True),
+    Column("folded", String(200), nullable=False),
+    # The full-text index of PostgreSQL.
+    Column("words", Text().with_variant(TSVECTOR(), "postgresql")),
+    Index("ix_command_index_folded", "folded"),
+    Index("ix_command_index_words", "words", postgresql_using="gin").ddl_if(dialect="postgresql"),
+)
+
+command_changes = Table(
+    "command_changes",
+    metadata,
+    # One row, whose number grows with every change of what commands say.
+    Column("number", BigInteger, nullable=False),
 )
 
 runs = Table(
@@ -72,6 +114,15 @@ runs = Table(
     Index("ix_runs_kind_status", "kind", "status"),
     Index("ix_runs_created_at_id", "created_at", "id"),
     Index("ix_runs_parent_id", "parent_id"),
+    Index(
+        "ix_runs_command_id",
+        "command_id",
+        "created_at",
+        sqlite_where=text("command_id IS NOT NULL"),
+        postgresql_where=text("command_id IS NOT NULL"),
+        # Statistics are the new stack's: the old one gets on without.
+        info={"new_stack": True},
+    ),
 )
 
 transitions = Table(

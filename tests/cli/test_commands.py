@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from cli.commands import guess_language
+from cli.definitions import guess_language
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Mclictl
