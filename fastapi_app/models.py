@@ -187,7 +187,8 @@ class RunRequest:
     """How a caller wants a run. `secrets` are variables like those of `env`, but never shown.
 
     `timeout` is seconds. `params` are values of a stored command's parameters. A `bare` run of one
-    gets neither its parameters nor its defaults: that is how the old contract has it.
+    gets neither its parameters nor its defaults: that is how the old contract has it. `run_id` is
+    for who must know the run before it is accepted.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)
@@ -198,6 +199,7 @@ class RunRequest:
     options: RunOptions = DEFAULT_OPTIONS
     params: Mapping[str, Any] = field(default_factory=dict)
     bare: bool = False
+    run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from fastapi_app.services.daemon import DaemonService
 from fastapi_app.services.groups import GroupService
 from fastapi_app.services.metrics import MetricsService
 from fastapi_app.services.runs import RunService
+from fastapi_app.services.scheduler import SchedulerService
 from fastapi_app.services.workflows import WorkflowService
 
 
@@ -75,6 +76,10 @@ async def _audit(found: AllServices) -> AuditService:
     return found.audit
 
 
+async def _scheduler(found: AllServices) -> SchedulerService:
+    return found.scheduler
+
+
 async def _metrics(found: AllServices) -> MetricsService:
     return found.metrics
 
@@ -91,4 +96,5 @@ Search = Annotated[SearchService, Depends(_search)]
 Accounts = Annotated[AccountService, Depends(_accounts)]
 Daemon = Annotated[DaemonService, Depends(_daemon)]
 Audit = Annotated[AuditService, Depends(_audit)]
+Scheduler = Annotated[SchedulerService, Depends(_scheduler)]
 Metrics = Annotated[MetricsService, Depends(_metrics)]

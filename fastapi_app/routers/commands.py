@@ -10,6 +10,7 @@ from fastapi import Query, Response
 from fastapi_app.dependencies.parameters import Cursor, Limit, WantedCommands
 from fastapi_app.dependencies.services import Bundles, Commands, Search
 from fastapi_app.models import Command
+from fastapi_app.routing import Router
 from fastapi_app.schemas.command_answers import (
     ExportAnswer,
     ExportedCommand,
@@ -21,7 +22,6 @@ from fastapi_app.schemas.command_answers import (
     TagCount,
     TagList,
 )
-from fastapi_app.routing import Router
 from fastapi_app.schemas.commands import (
     CommandAnswer,
     CommandChanges,

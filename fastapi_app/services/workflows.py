@@ -274,7 +274,7 @@ def _run(kind: RunKind, command: str, request: RunRequest) -> Run:
     if request.secrets:
         options = replace(options, secrets=tuple(request.secrets))
     return Run(
-        id=new_id(),
+        id=request.run_id or new_id(),
         kind=kind,
         command=command,
         created_at=time.time(),
