@@ -141,11 +141,11 @@ class _Cron:
     def __init__(self, text: str, zone: ZoneInfo) -> None:
         self._text = _expression(text)
         self._zone = zone
+        self._simulated(datetime(2026, 1, 1, tzinfo=UTC))  # says what is wrong, if anything
         fields = self._text.split()
         minute, hour = fields[-5], fields[-4]
         # A fixed time of the day, which a change of clocks must neither swallow nor double.
         self._fixed = not (minute.startswith("*") or hour.startswith("*"))
-        self._simulated(datetime(2026, 1, 1, tzinfo=UTC))
 
     def after(self, moment: float) -> float | None:
         start = datetime.fromtimestamp(math.floor(moment), self._zone)

@@ -109,7 +109,6 @@ class JobStore:
         """
         due = select(jobs).where(jobs.c.due_at <= now).order_by(jobs.c.due_at, jobs.c.id)
         due = due.limit(limit).with_for_update(skip_locked=True)
-        claimed: list[tuple[Job, Slot]] = []
         async with self._db.write() as connection:
             found = [_to_job(row) for row in (await connection.execute(due)).mappings()]
             if not found:
@@ -126,8 +125,7 @@ class JobStore:
             if made:
                 await connection.execute(slots.insert(), [slot_to_row(slot) for _, slot in made])
             await connection.execute(_PLANNED, [_planned(job, plan) for job, plan in plans])
-            claimed = [(job, slot) for job, slot in made if slot.state is SlotState.CLAIMED]
-        return claimed
+        return [(job, slot) for job, slot in made if slot.state is SlotState.CLAIMED]
 
     async def _one(self, condition: Any) -> Job | None:  # noqa: ANN401 - a condition
         async with self._db.read() as connection:

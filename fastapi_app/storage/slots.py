@@ -91,7 +91,7 @@ class SlotStore:
             return [
                 (
                     _to_slot(row),
-                    RunStatus(row["status"]) if row["status"] else None,
+                    _status(row),
                     row["returncode"],
                 )
                 for row in rows
@@ -134,7 +134,7 @@ class SlotStore:
             return [
                 Ended(
                     _to_slot(row),
-                    RunStatus(row["status"]) if row["status"] else None,
+                    _status(row),
                     row["why"],
                     row["end"],
                 )
@@ -235,6 +235,11 @@ class SlotStore:
     async def _all(self, statement: Any) -> list[Slot]:  # noqa: ANN401 - a select
         async with self._db.read() as connection:
             return [_to_slot(row) for row in (await connection.execute(statement)).mappings()]
+
+
+def _status(row: Mapping[Any, Any]) -> RunStatus | None:
+    """Of the run, if there is one."""
+    return RunStatus(row["status"]) if row["status"] else None
 
 
 def _to_slot(row: Mapping[Any, Any]) -> Slot:
