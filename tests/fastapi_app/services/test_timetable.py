@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -198,7 +199,7 @@ def test_a_year_of_slots_is_the_same_from_wherever_it_is_begun(text: str, zone: 
     ):
         found = list(moments(table, begin, count))
         assert found == sorted(set(found))
-        for before, at in zip(found, found[1:], strict=False):
+        for before, at in itertools.pairwise(found):
             assert table.after(before + 0.5) == at
             assert table.after(at - 0.5) == at
 
