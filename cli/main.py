@@ -37,6 +37,7 @@ COMMANDS = {
         "Stored commands: add, search, edit, history…",
     ),
     "workflow": ("cli.workflow", "workflow", "Runs of stored commands: start, list, stop."),
+    "schedule": ("cli.schedule", "schedule", "Scheduled jobs: add, list, show, edit, run, rm."),
     "audit": ("cli.audit", "audit", "Who did what that matters for security."),
     "cutover": ("cli.cutover", "cutover", "Legacy routes: which stack answers them, and how well."),
     "rollout": ("cli.cutover", "rollout", "Let legacy routes go over by a plan: start, status."),

@@ -35,7 +35,7 @@ JobId = Annotated[str, Path(description="Its id, or its name")]
     dependencies=[requires("scheduler:write")],
     response_model=JobAnswer,
     status_code=201,
-    responses=documented(400, 404, 409, 413, 422, 503),
+    responses=documented(400, 409, 413, 422, 503),
 )
 async def create(body: JobBody, scheduler: Scheduler, response: Response) -> JobAnswer:
     """Schedule a job."""
@@ -143,7 +143,7 @@ async def runs(
     "/preview",
     dependencies=[requires("scheduler:read")],
     response_model=PreviewAnswer,
-    responses=documented(400, 413, 422),
+    responses=documented(400, 413, 422, 503),
 )
 async def preview(body: PreviewBody, scheduler: Scheduler) -> PreviewAnswer:
     """The next moments of a schedule; nothing is stored."""

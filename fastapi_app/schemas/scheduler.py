@@ -48,10 +48,8 @@ def _of_this_century(value: datetime) -> datetime:
 
 
 Url = Annotated[
-    Text,
-    Field(
-        max_length=2000, examples=["https://example.com/hook"], json_schema_extra={"format": "uri"}
-    ),
+    str,
+    Field(max_length=2000, pattern=r"^https?://[!-~]+$", examples=["https://example.com/hook"]),
 ]
 Moment = Annotated[AwareDatetime, AfterValidator(_of_this_century)]
 Seconds = Annotated[float, Field(strict=True, ge=0, le=LONGEST, allow_inf_nan=False)]

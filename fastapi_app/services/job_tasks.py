@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import fastapi_app
-from fastapi_app.errors import FieldProblem, InvalidJobError
+from fastapi_app.errors import CommandNotFoundError, FieldProblem, InvalidJobError
 from fastapi_app.models import Retry, RunFilter, RunOptions, RunRequest
 from fastapi_app.schedules import Job, Slot, TaskKind
 from fastapi_app.services.commands import CommandService
@@ -37,12 +37,14 @@ class JobTasks:
         """See that a task can be done as far as that can be told now.
 
         Raises:
-            InvalidJobError: a stored command is no document of steps.
-            CommandNotFoundError: there is no stored command of that name.
+            InvalidJobError: there is no stored command of that name, or it has no steps.
         """
         if kind not in {TaskKind.COMMAND, TaskKind.WORKFLOW}:
             return
-        command = await self._commands.get(task["name"])
+        try:
+            command = await self._commands.get(task["name"])
+        except CommandNotFoundError as error:
+            raise InvalidJobError([FieldProblem("/task/name", error.detail)]) from error
         if kind is TaskKind.WORKFLOW and not command.language.has_steps:
             problem = f"{command.name!r} is no document of steps; use the type command"
             raise InvalidJobError([FieldProblem("/task/type", problem)])

@@ -56,7 +56,6 @@ class SchedulerService:
         Raises:
             InvalidJobError: schedule, task or policy cannot be.
             JobExistsError: the name is taken, or differs from another in nothing but case.
-            CommandNotFoundError: it is to run a stored command that there is not.
         """
         now = self._clock()
         job = Job(
@@ -107,7 +106,7 @@ class SchedulerService:
         """Change a job; with another schedule or policy it is planned anew from now on.
 
         Raises:
-            JobNotFoundError, InvalidJobError, JobExistsError, CommandNotFoundError: as `create`.
+            JobNotFoundError, InvalidJobError, JobExistsError: as `create`.
         """
         for _ in range(TRIES):
             before = await self.get(job)
