@@ -144,7 +144,14 @@ TASK = (
     click.option("--arg", "args", multiple=True, help="An argument of it; may be repeated."),
     click.option("--http", metavar="URL", help="Make an HTTP call."),
     click.option("--method", help="Of the call.  [default: GET]"),
-    click.option("--header", "headers", multiple=True, metavar="K=V", callback=pairs),
+    click.option(
+        "--header",
+        "headers",
+        multiple=True,
+        metavar="K=V",
+        callback=pairs,
+        help="Of the call; may be repeated.",
+    ),
     click.option("--body", help="Of the call."),
     click.option(
         "--clean-up",
@@ -152,8 +159,16 @@ TASK = (
         callback=read_by(some_seconds),
         help="Forget runs that ended so long ago.",
     ),
-    click.option("--timeout", metavar="TIME", callback=read_by(some_seconds)),
-    click.option("--env", multiple=True, metavar="K=V", callback=pairs),
+    click.option(
+        "--timeout", metavar="TIME", callback=read_by(some_seconds), help="End it after: 90s, 2m…"
+    ),
+    click.option(
+        "--env",
+        multiple=True,
+        metavar="K=V",
+        callback=pairs,
+        help="Set an environment variable; may be repeated.",
+    ),
     click.option("--cwd", type=click.Path(), help="Working folder.  [default: the server's]"),
     click.option("--group", help="Group of runs whose slots it shares."),
     click.option("--retries", type=click.IntRange(0, 100), help="Try again so often."),
@@ -179,8 +194,8 @@ POLICY = (
     click.option("--jitter", metavar="TIME", callback=read_by(seconds), help="Put off by up to."),
     click.option("--start", metavar="MOMENT", help="Not before: 2026-12-01T00:00."),
     click.option("--end", metavar="MOMENT", help="Not after."),
-    click.option("--max-runs", type=click.IntRange(1)),
-    click.option("--description"),
+    click.option("--max-runs", type=click.IntRange(1), help="No more after so many."),
+    click.option("--description", help="What it is for."),
     click.option("--on-failure", metavar="URL", help="Tell failures there."),
     click.option("--secret", help="Sign what is told with it (16 characters or more)."),
 )
