@@ -156,23 +156,26 @@ class CommandService:
         *,
         cursor: str | None = None,
         limit: int = 50,
+        whole: bool = True,
     ) -> Page[Command]:
-        """Commands by name.
+        """Commands by name; not `whole`: without code, defaults and parameters.
 
         Raises:
             InvalidCursorError: the cursor is not one of ours.
         """
-        found = await self._commands.page(
-            wanted,
-            after=cursors.decode_name(cursor) if cursor else None,
-            limit=limit + 1,
-        )
+        after = cursors.decode_name(cursor) if cursor else None
+        read = self._commands.page if whole else self._commands.summaries
+        found = await read(wanted, after=after, limit=limit + 1)
         items = found[:limit]
         return Page(items, cursors.encode(items[-1].name) if len(found) > limit else None)
 
     async def all(self, *, include_inactive: bool = False) -> list[Command]:
         """Every command, by name."""
-        return await self._commands.page(CommandFilter(active=None if include_inactive else True))
+        return await self._commands.page(_any_or_active(include_inactive))
+
+    async def summaries(self, *, include_inactive: bool = False) -> list[Command]:
+        """The same without code, defaults and parameters."""
+        return await self._commands.summaries(_any_or_active(include_inactive))
 
 
 def check(command: Command) -> None:
@@ -185,6 +188,10 @@ def check(command: Command) -> None:
     if command.language.has_steps:
         parse(command.language, command.code)
     check_declared(command.language, command.code, command.parameters)
+
+
+def _any_or_active(include_inactive: bool) -> CommandFilter:
+    return CommandFilter(active=None if include_inactive else True)
 
 
 def _is_id(text: str) -> bool:

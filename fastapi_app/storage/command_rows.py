@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
 from fastapi_app.models import NO_DEFAULTS, Command, CommandVersion, Language, RunDefaults
 
+SUMMARY = (
+    *("id", "name", "language", "created_at", "updated_at", "description", "group_name", "tags"),
+    *("execution_count", "last_executed", "is_active"),
+)
+"""The columns that lists show."""
 _LANGUAGES = {str(language): language for language in Language}
 
 
@@ -56,6 +61,25 @@ def row_to_command(values: Mapping[Any, Any]) -> Command:
         is_active=bool(values["is_active"]),
         defaults=defaults,
         parameters=parameters,
+    )
+
+
+def row_to_summary(values: Sequence[Any]) -> Command:
+    """The command whose columns `SUMMARY` these are; its code is left out."""
+    (key, name, language, created, updated, said, group, tags, count, last, active) = values
+    return Command(
+        key,
+        name,
+        "",
+        _LANGUAGES[language],
+        created,
+        updated,
+        said,
+        group,
+        _tags(tags),
+        count,
+        last,
+        bool(active),
     )
 
 
