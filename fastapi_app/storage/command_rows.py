@@ -45,22 +45,14 @@ def command_to_row(command: Command) -> dict[str, Any]:
 
 def row_to_command(values: Mapping[Any, Any]) -> Command:
     """The command that was stored so."""
-    defaults, parameters = _read_options(values["options"])
     return Command(
         id=values["id"],
-        name=values["name"],
-        description=values["description"],
-        code=values["code"],
-        language=_LANGUAGES[values["language"]],
-        group=values["group_name"],
-        tags=_tags(values["tags"]),
         created_at=values["created_at"],
         updated_at=values["updated_at"],
         execution_count=values["execution_count"],
         last_executed=values["last_executed"],
         is_active=bool(values["is_active"]),
-        defaults=defaults,
-        parameters=parameters,
+        **_said(values),
     )
 
 
@@ -85,21 +77,28 @@ def row_to_summary(values: Sequence[Any]) -> Command:
 
 def row_to_version(values: Mapping[Any, Any]) -> CommandVersion:
     """The version that was kept so."""
-    defaults, parameters = _read_options(values["options"])
     return CommandVersion(
         version=values["version"],
         at=values["at"],
         author=values["author"],
         note=values["note"],
-        name=values["name"],
-        code=values["code"],
-        language=_LANGUAGES[values["language"]],
-        description=values["description"],
-        group=values["group_name"],
-        tags=_tags(values["tags"]),
-        defaults=defaults,
-        parameters=parameters,
+        **_said(values),
     )
+
+
+def _said(values: Mapping[Any, Any]) -> dict[str, Any]:
+    """What commands and their versions have in common."""
+    defaults, parameters = _read_options(values["options"])
+    return {
+        "name": values["name"],
+        "code": values["code"],
+        "language": _LANGUAGES[values["language"]],
+        "description": values["description"],
+        "group": values["group_name"],
+        "tags": _tags(values["tags"]),
+        "defaults": defaults,
+        "parameters": parameters,
+    }
 
 
 def _options(defaults: RunDefaults, parameters: Mapping[str, Any] | None) -> str | None:
