@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -81,7 +82,7 @@ class CommandService:
             defaults=defaults,
             parameters=parameters,
         )
-        check(command)
+        await asyncio.to_thread(check, command)
         await self._commands.add(command, author=caller_name())
         await self._audit.record("command.create", name)
         return command
@@ -135,7 +136,7 @@ class CommandService:
         """
         command = await self.find(name)
         changed = replace(command, **changes, updated_at=time.time())
-        check(changed)
+        await asyncio.to_thread(check, changed)
         await self._commands.replace(changed, author=caller_name(), note=note)
         await self._audit.record("command.change", command.name, detail=note or ", ".join(changes))
         return changed
