@@ -71,9 +71,7 @@ def read_folder(path: Path, given: Json) -> Read:
             )
         read.items.append(item)
     gone = known.keys() - {file.name for file in path.iterdir()}
-    read.skipped += [
-        f"{name}: {MANIFEST} describes it, but it is not there" for name in sorted(gone)
-    ]
+    read.skipped += [f"{n}: {MANIFEST} describes it, but it is not there" for n in sorted(gone)]
     return read
 
 

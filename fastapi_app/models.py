@@ -315,7 +315,7 @@ class CommandFilter:
 class Found:
     """A command that a search has found, by its text or by a name like the one asked for.
 
-    Scores are higher the better, and can be compared within one answer alone.
+    The higher the score the better, among those of one answer that were found alike.
     """
 
     command: Command

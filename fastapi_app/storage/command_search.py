@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import unicodedata
@@ -10,6 +11,7 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     REAL,
+    Column,
     ColumnElement,
     Double,
     ScalarSelect,
@@ -45,6 +47,12 @@ _RANKS = [0.05, 0.2, 0.4, 1.0]
 _BY_LENGTH = 1
 """PostgreSQL, 12.3.3: rank divided by 1 + the logarithm of the length."""
 MANY = 1000
+_PARTS = {
+    "in_name": "name",
+    "in_labels": "name labels",
+    "in_description": "name labels description",
+}
+"""Where to look first, when more than `MANY` have the words: to rank them takes long."""
 EXACT = 1000.0
 """What a command scores that is called as asked for."""
 ESCAPE = "|"
@@ -79,16 +87,16 @@ def _sqlite() -> Select[Any]:
     )
 
 
-def _postgresql() -> Select[Any]:
+def _postgresql(index: Column[Any]) -> Select[Any]:
     asked = func.to_tsquery(
         literal_column("'simple'"), bindparam("asked", type_=String), type_=TSQUERY
     )
     ranks = cast(_RANKS, ARRAY(REAL))
-    score = func.ts_rank(ranks, command_index.c.words, asked, _BY_LENGTH)
+    score = func.ts_rank(ranks, index, asked, _BY_LENGTH)
     return (
         select(commands, score.label("score"))
         .join(command_index, command_index.c.command_id == commands.c.id)
-        .where(command_index.c.words.op("@@")(asked))
+        .where(index.op("@@")(asked))
         .order_by(literal_column("score").desc(), commands.c.name)
     )
 
@@ -115,10 +123,12 @@ _NAMED = (
 )
 _PROBE = select(
     _count("asked"),
-    _count("labelled"),
     select(func.count()).select_from(command_index).where(_FOLDED).scalar_subquery(),
 )
-_SQLITE, _POSTGRESQL, _LETTERS = _sqlite(), _postgresql(), _letters()
+_PROBE_PARTS = select(*(_count(part).label(part) for part in _PARTS))
+_SQLITE, _LETTERS = _sqlite(), _letters()
+_POSTGRESQL = [_postgresql(index) for index in (command_index.c.labels, command_index.c.words)]
+"""Names and labels first: to rank what thousands have in their code takes long."""
 _NUMBER = select(command_changes.c.number)
 
 
@@ -133,7 +143,7 @@ class CommandSearch:
 
         A query without any word, such as `"%_*`, is looked for letter by letter. One that is the
         name of a command finds that command first. When more than `MANY` have the words, those
-        that have them in name, tags or group are ranked, if these are enough.
+        that have them in what weighs most are ranked alone, if these are enough.
         """
         if not storable(query, wanted.group, *wanted.tags):
             return []
@@ -142,9 +152,9 @@ class CommandSearch:
             found: dict[str, Found] = {}
             for step in await self._steps(connection, query, words, limit):
                 if len(found) < limit:
-                    found = await self._rows(connection, step, wanted, limit) | found
-        best = sorted(found.values(), key=lambda each: (-each.score, each.command.name))
-        return best[:limit]
+                    for each in await self._rows(connection, step, wanted, limit):
+                        found.setdefault(each.command.id, each)
+        return list(found.values())[:limit]
 
     async def _steps(
         self, connection: AsyncConnection, query: str, words: list[str], limit: int
@@ -156,22 +166,25 @@ class CommandSearch:
             return [named, (_LETTERS, {key: _escaped(text) for key, text in texts.items()})]
         if not self._db.is_sqlite:
             asked = " & ".join(f"'{word}':*" for word in words)
-            return [named, (_POSTGRESQL, {"asked": asked})]
+            return [named, *((statement, {"asked": asked}) for statement in _POSTGRESQL)]
         asked = " ".join(f'"{word}"*' for word in words)  # a quoted word is no operator
-        labelled = f"{{name labels}} : ({asked})"
-        probe = {"asked": asked, "labelled": labelled, **named[1]}
-        having, so_labelled, so_named = (await connection.execute(_PROBE, probe)).one()
+        probe = await connection.execute(_PROBE, {"asked": asked, **named[1]})
+        having, so_named = probe.one()
         steps = [named] if so_named else []
-        if having > MANY and so_labelled >= limit:
-            steps.append((_SQLITE, {"asked": labelled}))
+        if having > MANY:
+            within = {part: f"{{{columns}}} : ({asked})" for part, columns in _PARTS.items()}
+            counts = (await connection.execute(_PROBE_PARTS, within)).mappings().one()
+            enough = (part for part in within if counts[part] >= limit)
+            steps += [(_SQLITE, {"asked": within[part]}) for part in itertools.islice(enough, 1)]
         return [*steps, (_SQLITE, {"asked": asked})]
 
     async def _rows(
         self, connection: AsyncConnection, step: Step, wanted: CommandFilter, limit: int
-    ) -> dict[str, Found]:
+    ) -> list[Found]:
         statement = matching(step[0], wanted, is_sqlite=self._db.is_sqlite).limit(limit)
         rows = (await connection.execute(statement, step[1])).mappings()
-        return {row["id"]: Found(row_to_command(row), row["score"], FoundBy.TEXT) for row in rows}
+        found = [Found(row_to_command(row), row["score"], FoundBy.TEXT) for row in rows]
+        return sorted(found, key=lambda each: (-each.score, each.command.name))
 
     async def changes(self) -> int:
         """A number that grows whenever anybody has changed what commands say."""

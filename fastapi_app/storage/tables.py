@@ -65,9 +65,11 @@ command_index = Table(
     Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("command_id", String(36), nullable=False, unique=True),
     Column("folded", String(200), nullable=False),
-    # The full-text index of PostgreSQL.
+    # The full-text indexes of PostgreSQL: of name, tags and group, and of everything.
+    Column("labels", Text().with_variant(TSVECTOR(), "postgresql")),
     Column("words", Text().with_variant(TSVECTOR(), "postgresql")),
     Index("ix_command_index_folded", "folded"),
+    Index("ix_command_index_labels", "labels", postgresql_using="gin").ddl_if(dialect="postgresql"),
     Index("ix_command_index_words", "words", postgresql_using="gin").ddl_if(dialect="postgresql"),
 )
 
