@@ -86,7 +86,8 @@ async def execute(call: Call) -> Reply:
 
 async def list_commands(call: Call) -> Reply:
     """`GET /commands`."""
-    commands = await call.services.commands.all(include_inactive=inputs.is_true(call.query("all")))
+    inactive_too = inputs.is_true(call.query("all"))
+    commands = await call.services.commands.summaries(include_inactive=inactive_too)
     return reply(commands=[adapters.command(c) for c in commands], total=len(commands))
 
 

@@ -41,6 +41,7 @@ from fastapi_app.routers import (
     live,
     metrics,
     runs,
+    scheduler,
     streams,
     sync,
     workflows,
@@ -119,7 +120,7 @@ def create_app(settings: Settings, public: Sequence[str] = ()) -> FastAPI:
     app.add_exception_handler(ClientLeftError, _answer_nobody)
     routers = (
         *(auth, streams, workflows, runs, groups, commands, command_history, sync),
-        *(daemon, audit, health, metrics, live),
+        *(scheduler, daemon, audit, health, metrics, live),
     )
     for router in routers:
         app.include_router(router.router)

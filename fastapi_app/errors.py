@@ -76,6 +76,32 @@ class CommandInactiveError(AppError):
         super().__init__(f"The command {name!r} is not active; set is_active to run it.")
 
 
+class JobNotFoundError(AppError):
+    status, code, title = 404, "job-not-found", "No such job"
+
+    def __init__(self, job: str) -> None:
+        super().__init__(f"There is no job {job!r}; GET /api/v1/scheduler/jobs shows them.")
+
+
+class JobExistsError(AppError):
+    status, code, title = 409, "job-exists", "The name is taken"
+
+    def __init__(self, name: str, other: str) -> None:
+        told = "exists already" if name == other else f"differs only in case from {other!r}"
+        super().__init__(
+            f"A job {name!r} {told}; change that one with PATCH, or choose another name."
+        )
+
+
+class InvalidJobError(AppError):
+    """A schedule, a task or a policy that cannot be; says which part, and why."""
+
+    status, code, title = 422, "invalid-job", "The job cannot be scheduled so"
+
+    def __init__(self, problems: Sequence[FieldProblem]) -> None:
+        super().__init__(_told(problems), fields=problems)
+
+
 class VersionNotFoundError(AppError):
     status, code, title = 404, "version-not-found", "No such version"
 

@@ -28,11 +28,14 @@ from fastapi_app.services.commands import CommandService
 from fastapi_app.services.daemon import DaemonService
 from fastapi_app.services.groups import GroupService
 from fastapi_app.services.identity import IdentityService
+from fastapi_app.services.job_tasks import JobTasks
 from fastapi_app.services.lag import watch_lag
 from fastapi_app.services.live import LiveService
 from fastapi_app.services.metrics import MetricsService
+from fastapi_app.services.planner import Planner
 from fastapi_app.services.processes import ProcessService
 from fastapi_app.services.runs import RunService
+from fastapi_app.services.scheduler import SchedulerService
 from fastapi_app.services.script_rules import judge
 from fastapi_app.services.similarity import Similarity
 from fastapi_app.services.sync import SyncService
@@ -47,11 +50,13 @@ from fastapi_app.storage.commands import CommandStore
 from fastapi_app.storage.database import Database, open_database
 from fastapi_app.storage.epoch import Epoch
 from fastapi_app.storage.groups import GroupStore
+from fastapi_app.storage.jobs import JobStore
 from fastapi_app.storage.keys import KeyStore
 from fastapi_app.storage.processes import ProcessStore
 from fastapi_app.storage.runs import RunStore
 from fastapi_app.storage.script_folder import ScriptFolder
 from fastapi_app.storage.secret_files import read_or_make
+from fastapi_app.storage.slots import SlotStore
 from fastapi_app.storage.state import StateStore
 from fastapi_app.storage.users import UserStore
 
@@ -74,6 +79,7 @@ class Services:
     bundles: BundleService
     sync: SyncService
     processes: ProcessService
+    scheduler: SchedulerService
     daemon: DaemonService
     identity: IdentityService
     accounts: AccountService
@@ -143,20 +149,33 @@ async def _wired(
     stored, similarity = CommandService(commands, audit), Similarity(settings.url)
     index = settings.home / "scripts.index"
     sync = SyncService(ScriptFolder(settings.workflows_dir, index, judge), commands, audit)
+    workflows = WorkflowService(
+        engine=engine,
+        runs=runs,
+        commands=commands,
+        state=state,
+        scripts=scripts,
+        default_timeout=settings.command_timeout,
+    )
+    found = RunService(engine=engine, runs=runs, logs=logs)
+    tasks = JobTasks(workflows=workflows, runs=found, commands=stored)
+    jobs, slots = JobStore(database), SlotStore(database)
+    planner = Planner(
+        jobs=jobs,
+        slots=slots,
+        tasks=tasks,
+        room=lambda: engine.room,
+        version=database.peek.version if database.peek is not None else lambda: None,
+    )
+    metrics.register(planner.metrics)
+    planning = asyncio.create_task(planner.run())
     upkeep = asyncio.create_task(Upkeep(_janitor(settings), runs, audit).run())
     lag = asyncio.create_task(watch_lag(metrics.loop_lag))
     try:
         yield Services(
             settings=settings,
-            workflows=WorkflowService(
-                engine=engine,
-                runs=runs,
-                commands=commands,
-                state=state,
-                scripts=scripts,
-                default_timeout=settings.command_timeout,
-            ),
-            runs=RunService(engine=engine, runs=runs, logs=logs),
+            workflows=workflows,
+            runs=found,
             live=LiveService(hub=hub, runs=runs, logs=logs, over=engine.over),
             groups=GroupService(engine=engine, groups=groups, runs=runs),
             commands=stored,
@@ -171,6 +190,9 @@ async def _wired(
             sync=sync,
             processes=ProcessService(
                 engine=engine, processes=ProcessStore(database), runs=runs, logs=logs
+            ),
+            scheduler=SchedulerService(
+                jobs=jobs, slots=slots, tasks=tasks, planner=planner, audit=audit
             ),
             daemon=daemon,
             identity=identity,
@@ -187,9 +209,10 @@ async def _wired(
             database=database,
         )
     finally:
-        upkeep.cancel()
-        lag.cancel()
-        await asyncio.gather(upkeep, lag, return_exceptions=True)
+        background = (planning, upkeep, lag)
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
         await identity.aclose()
         await similarity.aclose()
         await sync.aclose()

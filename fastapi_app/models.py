@@ -192,7 +192,8 @@ class RunRequest:
     """How a caller wants a run. `secrets` are variables like those of `env`, but never shown.
 
     `timeout` is seconds. `params` are values of a stored command's parameters. A `bare` run of one
-    gets neither its parameters nor its defaults: that is how the old contract has it.
+    gets neither its parameters nor its defaults: that is how the old contract has it. `run_id` is
+    for who must know the run before it is accepted.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)
@@ -203,6 +204,7 @@ class RunRequest:
     options: RunOptions = DEFAULT_OPTIONS
     params: Mapping[str, Any] = field(default_factory=dict)
     bare: bool = False
+    run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +320,7 @@ class CommandFilter:
 class Found:
     """A command that a search has found, by its text or by a name like the one asked for.
 
-    Scores are higher the better, and can be compared within one answer alone.
+    The higher the score the better, among those of one answer that were found alike.
     """
 
     command: Command

@@ -8,6 +8,7 @@ the beginnings of words, for names spelled wrong, for similar commands, and for 
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import sys
 import time
@@ -65,10 +66,10 @@ def vocabulary(luck: random.Random) -> list[str]:
 def commands(count: int, luck: random.Random) -> Iterator[dict[str, object]]:
     """So many commands of about a kilobyte."""
     words = vocabulary(luck)
-    weights = [1 / rank for rank in range(1, len(words) + 1)]
+    weights = list(itertools.accumulate(1 / rank for rank in range(1, len(words) + 1)))
 
     def some(least: int, most: int) -> list[str]:
-        return luck.choices(words, weights, k=luck.randint(least, most))
+        return luck.choices(words, cum_weights=weights, k=luck.randint(least, most))
 
     for number in range(count):
         lines = [" ".join(some(3, 9)) for _ in range(luck.randint(10, 40))]

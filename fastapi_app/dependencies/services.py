@@ -19,6 +19,7 @@ from fastapi_app.services.daemon import DaemonService
 from fastapi_app.services.groups import GroupService
 from fastapi_app.services.metrics import MetricsService
 from fastapi_app.services.runs import RunService
+from fastapi_app.services.scheduler import SchedulerService
 from fastapi_app.services.sync import SyncService
 from fastapi_app.services.workflows import WorkflowService
 
@@ -80,6 +81,10 @@ async def _audit(found: AllServices) -> AuditService:
     return found.audit
 
 
+async def _scheduler(found: AllServices) -> SchedulerService:
+    return found.scheduler
+
+
 async def _metrics(found: AllServices) -> MetricsService:
     return found.metrics
 
@@ -97,4 +102,5 @@ Sync = Annotated[SyncService, Depends(_sync)]
 Accounts = Annotated[AccountService, Depends(_accounts)]
 Daemon = Annotated[DaemonService, Depends(_daemon)]
 Audit = Annotated[AuditService, Depends(_audit)]
+Scheduler = Annotated[SchedulerService, Depends(_scheduler)]
 Metrics = Annotated[MetricsService, Depends(_metrics)]

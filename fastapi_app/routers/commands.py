@@ -61,7 +61,7 @@ async def list_commands(
     commands: Commands, wanted: WantedCommands, limit: Limit = 50, cursor: Cursor = None
 ) -> CommandList:
     """Commands by name; inactive ones only when they are asked for."""
-    page = await commands.page(wanted, cursor=cursor, limit=limit)
+    page = await commands.page(wanted, cursor=cursor, limit=limit, whole=False)
     items = [CommandSummary.of(command) for command in page.items]
     return CommandList(items=items, next_cursor=page.next_cursor)
 

@@ -87,7 +87,7 @@ class FoundAnswer(BaseModel):
     """A command that was found."""
 
     command: CommandSummary
-    score: float = Field(description="Higher is better; compare it within one answer alone")
+    score: float = Field(description="The higher the better, among those of one answer found alike")
     by: FoundBy = Field(description="`name`: it is spelled nearly like what was asked for")
 
     @classmethod

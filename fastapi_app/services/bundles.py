@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -65,7 +66,7 @@ class BundleService:
         there = await self._commands.named([item["name"] for item in items])
         now = time.time()
         wanted = [_wanted(item, there.get(item["name"]), now) for item in items]
-        if problems := list(_problems(wanted)):
+        if problems := await asyncio.to_thread(lambda: list(_problems(wanted))):
             raise InvalidImportError(problems)
         done = [_outcome(command, there.get(command.name), update=update) for command in wanted]
         if dry_run:

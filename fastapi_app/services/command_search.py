@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from enum import StrEnum
 
@@ -46,7 +47,8 @@ class SearchService:
             found = await self._search.text(query, wanted, limit)
             if found or mode is SearchMode.TEXT:
                 return found
-        near = (await self._near_names()).near(query)
+        names = await self._near_names()
+        near = await asyncio.to_thread(names.near, query)
         known = await self._search.only([name for name, _ in near], wanted)
         return [replace(known[name], score=score) for name, score in near if name in known][:limit]
 
@@ -70,5 +72,6 @@ class SearchService:
         """The names as they are now; read again when anybody has changed a command."""
         changes = await self._search.changes()
         if self._names[0] != changes:
-            self._names = changes, NearNames(await self._search.names())
+            names = await self._search.names()
+            self._names = changes, await asyncio.to_thread(NearNames, names)
         return self._names[1]

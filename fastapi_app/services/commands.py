@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -81,7 +82,7 @@ class CommandService:
             defaults=defaults,
             parameters=parameters,
         )
-        check(command)
+        await asyncio.to_thread(check, command)
         await self._commands.add(command, author=caller_name())
         await self._audit.record("command.create", name)
         return command
@@ -135,7 +136,7 @@ class CommandService:
         """
         command = await self.find(name)
         changed = replace(command, **changes, updated_at=time.time())
-        check(changed)
+        await asyncio.to_thread(check, changed)
         await self._commands.replace(changed, author=caller_name(), note=note)
         await self._audit.record("command.change", command.name, detail=note or ", ".join(changes))
         return changed
@@ -156,23 +157,26 @@ class CommandService:
         *,
         cursor: str | None = None,
         limit: int = 50,
+        whole: bool = True,
     ) -> Page[Command]:
-        """Commands by name.
+        """Commands by name; not `whole`: without code, defaults and parameters.
 
         Raises:
             InvalidCursorError: the cursor is not one of ours.
         """
-        found = await self._commands.page(
-            wanted,
-            after=cursors.decode_name(cursor) if cursor else None,
-            limit=limit + 1,
-        )
+        after = cursors.decode_name(cursor) if cursor else None
+        read = self._commands.page if whole else self._commands.summaries
+        found = await read(wanted, after=after, limit=limit + 1)
         items = found[:limit]
         return Page(items, cursors.encode(items[-1].name) if len(found) > limit else None)
 
     async def all(self, *, include_inactive: bool = False) -> list[Command]:
         """Every command, by name."""
-        return await self._commands.page(CommandFilter(active=None if include_inactive else True))
+        return await self._commands.page(_any_or_active(include_inactive))
+
+    async def summaries(self, *, include_inactive: bool = False) -> list[Command]:
+        """The same without code, defaults and parameters."""
+        return await self._commands.summaries(_any_or_active(include_inactive))
 
 
 def check(command: Command) -> None:
@@ -185,6 +189,10 @@ def check(command: Command) -> None:
     if command.language.has_steps:
         parse(command.language, command.code)
     check_declared(command.language, command.code, command.parameters)
+
+
+def _any_or_active(include_inactive: bool) -> CommandFilter:
+    return CommandFilter(active=None if include_inactive else True)
 
 
 def _is_id(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from fastapi_app.schemas.fields import MAX_TOTAL
 from fastapi_app.services.parameters import arguments, declared_by, environment, resolved
 
 
-def prepared(
+async def prepared(
     command: Command, args: Sequence[str], request: RunRequest
 ) -> tuple[Sequence[str], RunRequest]:
     """Arguments and request of a run of `command`, as they are to be run.
@@ -31,7 +32,8 @@ def prepared(
         if command.defaults is NO_DEFAULTS:
             return args, request
         return args, _with_defaults(command, request, {})
-    values = resolved(schema, request.params)
+    # In a thread: the first time loads what checks them, and a schema may ask for much.
+    values = await asyncio.to_thread(resolved, schema, request.params)
     args = [*arguments(values), *args]
     if (size := sum(len(text.encode()) + 1 for text in args)) > MAX_TOTAL:
         problem = f"make {size} bytes of arguments, at most {MAX_TOTAL} together"

@@ -65,17 +65,7 @@ class Applier:
         Raises:
             CommandExistsError, StorageUnavailableError: nothing of these is stored.
         """
-        contents = await asyncio.to_thread(self._contents, job.now, steps)
-        changes: dict[str, Exchange] = {}
-        for step in steps:
-            before = there.get(step.name)
-            try:
-                _require(job.now, step, before)
-                changes[step.name] = (before, _command(job.now, step, before, contents))
-            except AppError as error:
-                job.refused(step, error.detail)
-            except ValueError as error:
-                job.refused(step, str(error))
+        changes = await asyncio.to_thread(self._prepared, job, steps, there)
         missed: set[str] = set()
         if changes and not job.outcome.dry_run:
             missed = await self._commands.exchange(
@@ -110,6 +100,23 @@ class Applier:
                 job.refused(step, cause)
             else:
                 job.done(step, entry)
+
+    def _prepared(
+        self, job: Job, steps: Sequence[Step], there: Mapping[str, Command]
+    ) -> dict[str, Exchange]:
+        """What is to be exchanged, by name; what cannot be is told."""
+        contents = self._contents(job.now, steps)
+        changes: dict[str, Exchange] = {}
+        for step in steps:
+            before = there.get(step.name)
+            try:
+                _require(job.now, step, before)
+                changes[step.name] = (before, _command(job.now, step, before, contents))
+            except AppError as error:
+                job.refused(step, error.detail)
+            except ValueError as error:
+                job.refused(step, str(error))
+        return changes
 
     def _contents(self, now: Picture, steps: Sequence[Step]) -> dict[str, bytes]:
         """Of each script what it was when it was looked at; others are left out."""

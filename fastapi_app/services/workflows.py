@@ -138,7 +138,7 @@ class WorkflowService:
         """
         await self._require_daemon()
         command = await self._named(name)
-        args, request = prepared(command, args, request)
+        args, request = await prepared(command, args, request)
         request = replace(request, timeout=request.timeout or self.default_timeout)
         run = self.run_of(RunKind.EXECUTE, command, args, request)
         if command.language.has_steps:
@@ -160,7 +160,7 @@ class WorkflowService:
         await self._require_daemon()
         command = await self._named(name)
         await self._require_known(request.options.after)
-        args, request = prepared(command, args, request)
+        args, request = await prepared(command, args, request)
         run = self.run_of(RunKind.WORKFLOW, command, args, request)
         return await self._accept_stored(run, command, args, request)
 
@@ -274,7 +274,7 @@ def _run(kind: RunKind, command: str, request: RunRequest) -> Run:
     if request.secrets:
         options = replace(options, secrets=tuple(request.secrets))
     return Run(
-        id=new_id(),
+        id=request.run_id or new_id(),
         kind=kind,
         command=command,
         created_at=time.time(),

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
 from fastapi_app.models import NO_DEFAULTS, Command, CommandVersion, Language, RunDefaults
 
+SUMMARY = (
+    *("id", "name", "language", "created_at", "updated_at", "description", "group_name", "tags"),
+    *("execution_count", "last_executed", "is_active"),
+)
+"""The columns that lists show."""
 _LANGUAGES = {str(language): language for language in Language}
 
 
@@ -40,42 +45,60 @@ def command_to_row(command: Command) -> dict[str, Any]:
 
 def row_to_command(values: Mapping[Any, Any]) -> Command:
     """The command that was stored so."""
-    defaults, parameters = _read_options(values["options"])
     return Command(
         id=values["id"],
-        name=values["name"],
-        description=values["description"],
-        code=values["code"],
-        language=_LANGUAGES[values["language"]],
-        group=values["group_name"],
-        tags=_tags(values["tags"]),
         created_at=values["created_at"],
         updated_at=values["updated_at"],
         execution_count=values["execution_count"],
         last_executed=values["last_executed"],
         is_active=bool(values["is_active"]),
-        defaults=defaults,
-        parameters=parameters,
+        **_said(values),
+    )
+
+
+def row_to_summary(values: Sequence[Any]) -> Command:
+    """The command whose columns `SUMMARY` these are; its code is left out."""
+    (key, name, language, created, updated, said, group, tags, count, last, active) = values
+    return Command(
+        key,
+        name,
+        "",
+        _LANGUAGES[language],
+        created,
+        updated,
+        said,
+        group,
+        _tags(tags),
+        count,
+        last,
+        bool(active),
     )
 
 
 def row_to_version(values: Mapping[Any, Any]) -> CommandVersion:
     """The version that was kept so."""
-    defaults, parameters = _read_options(values["options"])
     return CommandVersion(
         version=values["version"],
         at=values["at"],
         author=values["author"],
         note=values["note"],
-        name=values["name"],
-        code=values["code"],
-        language=_LANGUAGES[values["language"]],
-        description=values["description"],
-        group=values["group_name"],
-        tags=_tags(values["tags"]),
-        defaults=defaults,
-        parameters=parameters,
+        **_said(values),
     )
+
+
+def _said(values: Mapping[Any, Any]) -> dict[str, Any]:
+    """What commands and their versions have in common."""
+    defaults, parameters = _read_options(values["options"])
+    return {
+        "name": values["name"],
+        "code": values["code"],
+        "language": _LANGUAGES[values["language"]],
+        "description": values["description"],
+        "group": values["group_name"],
+        "tags": _tags(values["tags"]),
+        "defaults": defaults,
+        "parameters": parameters,
+    }
 
 
 def _options(defaults: RunDefaults, parameters: Mapping[str, Any] | None) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     REAL,
+    Column,
     ColumnElement,
     Double,
     ScalarSelect,
@@ -86,16 +87,16 @@ def _sqlite() -> Select[Any]:
     )
 
 
-def _postgresql() -> Select[Any]:
+def _postgresql(index: Column[Any]) -> Select[Any]:
     asked = func.to_tsquery(
         literal_column("'simple'"), bindparam("asked", type_=String), type_=TSQUERY
     )
     ranks = cast(_RANKS, ARRAY(REAL))
-    score = func.ts_rank(ranks, command_index.c.words, asked, _BY_LENGTH)
+    score = func.ts_rank(ranks, index, asked, _BY_LENGTH)
     return (
         select(commands, score.label("score"))
         .join(command_index, command_index.c.command_id == commands.c.id)
-        .where(command_index.c.words.op("@@")(asked))
+        .where(index.op("@@")(asked))
         .order_by(literal_column("score").desc(), commands.c.name)
     )
 
@@ -125,7 +126,9 @@ _PROBE = select(
     select(func.count()).select_from(command_index).where(_FOLDED).scalar_subquery(),
 )
 _PROBE_PARTS = select(*(_count(part).label(part) for part in _PARTS))
-_SQLITE, _POSTGRESQL, _LETTERS = _sqlite(), _postgresql(), _letters()
+_SQLITE, _LETTERS = _sqlite(), _letters()
+_POSTGRESQL = [_postgresql(index) for index in (command_index.c.labels, command_index.c.words)]
+"""Names and labels first: to rank what thousands have in their code takes long."""
 _NUMBER = select(command_changes.c.number)
 
 
@@ -149,9 +152,9 @@ class CommandSearch:
             found: dict[str, Found] = {}
             for step in await self._steps(connection, query, words, limit):
                 if len(found) < limit:
-                    found = await self._rows(connection, step, wanted, limit) | found
-        best = sorted(found.values(), key=lambda each: (-each.score, each.command.name))
-        return best[:limit]
+                    for each in await self._rows(connection, step, wanted, limit):
+                        found.setdefault(each.command.id, each)
+        return list(found.values())[:limit]
 
     async def _steps(
         self, connection: AsyncConnection, query: str, words: list[str], limit: int
@@ -163,7 +166,7 @@ class CommandSearch:
             return [named, (_LETTERS, {key: _escaped(text) for key, text in texts.items()})]
         if not self._db.is_sqlite:
             asked = " & ".join(f"'{word}':*" for word in words)
-            return [named, (_POSTGRESQL, {"asked": asked})]
+            return [named, *((statement, {"asked": asked}) for statement in _POSTGRESQL)]
         asked = " ".join(f'"{word}"*' for word in words)  # a quoted word is no operator
         probe = await connection.execute(_PROBE, {"asked": asked, **named[1]})
         having, so_named = probe.one()
@@ -177,10 +180,11 @@ class CommandSearch:
 
     async def _rows(
         self, connection: AsyncConnection, step: Step, wanted: CommandFilter, limit: int
-    ) -> dict[str, Found]:
+    ) -> list[Found]:
         statement = matching(step[0], wanted, is_sqlite=self._db.is_sqlite).limit(limit)
         rows = (await connection.execute(statement, step[1])).mappings()
-        return {row["id"]: Found(row_to_command(row), row["score"], FoundBy.TEXT) for row in rows}
+        found = [Found(row_to_command(row), row["score"], FoundBy.TEXT) for row in rows]
+        return sorted(found, key=lambda each: (-each.score, each.command.name))
 
     async def changes(self) -> int:
         """A number that grows whenever anybody has changed what commands say."""

@@ -76,15 +76,22 @@ $body$""",
   RETURN (SELECT COALESCE(string_agg(value, ' '), '') FROM json_array_elements_text(tags::json));
 EXCEPTION WHEN OTHERS THEN RETURN '';
 END $body$""",
-    f"""CREATE FUNCTION command_words(name text, group_name text, tags text, description text,
-  code text) RETURNS tsvector LANGUAGE sql AS $body$
+    """CREATE FUNCTION command_labels(name text, group_name text, tags text) RETURNS tsvector
+LANGUAGE sql AS $body$
   SELECT command_lexemes(name, 'A') || command_lexemes(group_name || ' ' || command_tags(tags), 'B')
-    || command_lexemes(description, 'C') || command_lexemes(left(code, {INDEXED}), 'D')
+$body$""",
+    f"""CREATE FUNCTION command_words(labels tsvector, description text, code text) RETURNS tsvector
+LANGUAGE sql AS $body$
+  SELECT labels || command_lexemes(description, 'C')
+    || command_lexemes(left(code, {INDEXED}), 'D')
 $body$""",
     _FILLED,
-    """INSERT INTO command_index (command_id, folded, words)
-SELECT id, lower(name), command_words(name, group_name, tags, description, code) FROM commands""",
-    f"""CREATE FUNCTION commands_written() RETURNS trigger LANGUAGE plpgsql AS $body$ BEGIN
+    """INSERT INTO command_index (command_id, folded, labels, words)
+SELECT id, lower(name), labels, command_words(labels, description, code)
+FROM commands, command_labels(name, group_name, tags) AS labels""",
+    f"""CREATE FUNCTION commands_written() RETURNS trigger LANGUAGE plpgsql AS $body$
+DECLARE said tsvector;
+BEGIN
   IF TG_OP = 'DELETE' THEN
     DELETE FROM command_versions WHERE command_id = OLD.id;
     DELETE FROM command_index WHERE command_id = OLD.id;
@@ -93,9 +100,11 @@ SELECT id, lower(name), command_words(name, group_name, tags, description, code)
     RETURN NULL;
   ELSE
     {_VERSION}
-    INSERT INTO command_index (command_id, folded, words) VALUES (NEW.id, lower(NEW.name),
-      command_words(NEW.name, NEW.group_name, NEW.tags, NEW.description, NEW.code))
-    ON CONFLICT (command_id) DO UPDATE SET folded = EXCLUDED.folded, words = EXCLUDED.words;
+    said := command_labels(NEW.name, NEW.group_name, NEW.tags);
+    INSERT INTO command_index (command_id, folded, labels, words)
+    VALUES (NEW.id, lower(NEW.name), said, command_words(said, NEW.description, NEW.code))
+    ON CONFLICT (command_id) DO UPDATE
+      SET folded = EXCLUDED.folded, labels = EXCLUDED.labels, words = EXCLUDED.words;
   END IF;
   {_CHANGED}
   RETURN NULL;

@@ -14,7 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fastapi_app.errors import CommandExistsError
 from fastapi_app.models import Command, CommandFilter
 from fastapi_app.storage.command_filter import matching
-from fastapi_app.storage.command_rows import command_to_row, row_to_command
+from fastapi_app.storage.command_rows import (
+    SUMMARY,
+    command_to_row,
+    row_to_command,
+    row_to_summary,
+)
 from fastapi_app.storage.database import Database
 from fastapi_app.storage.tables import command_index, command_versions, commands
 from fastapi_app.storage.text import storable
@@ -25,6 +30,8 @@ ALL = CommandFilter()
 _MANY = 500
 """Names in one statement; databases bound the number of parameters."""
 
+_WHOLE = select(commands)
+_SUMMARY = select(*(commands.c[name] for name in SUMMARY))
 _BY_ID = select(commands).where(commands.c.id == bindparam("key"))
 _BY_NAME = select(commands).where(commands.c.name == bindparam("key"))
 _COUNT = (
@@ -188,13 +195,9 @@ class CommandStore:
         self, wanted: CommandFilter = ALL, *, after: str | None = None, limit: int | None = None
     ) -> list[Command]:
         """Commands by name, those behind the name `after`, at most `limit`."""
-        if not storable(wanted.group, *wanted.tags):
+        statement = self._page(_WHOLE, wanted, after, limit)
+        if statement is None:
             return []
-        name = commands.c.name if self._db.is_sqlite else collate(commands.c.name, CODE_POINT_ORDER)
-        statement = matching(select(commands), wanted, is_sqlite=self._db.is_sqlite)
-        statement = statement.order_by(name).limit(limit)
-        if after is not None:
-            statement = statement.where(name > after)
         async with self._db.read() as connection:
             found = (await connection.execute(statement)).mappings()
             return [row_to_command(row) for row in found]
@@ -226,6 +229,27 @@ class CommandStore:
         if (author or note) and (new or changed):
             signed = [_signed(command, author, note) for command in (*new, *changed)]
             await connection.execute(_SIGN, signed)
+
+    async def summaries(
+        self, wanted: CommandFilter = ALL, *, after: str | None = None, limit: int | None = None
+    ) -> list[Command]:
+        """The same without code, defaults and parameters, which lists do not show."""
+        statement = self._page(_SUMMARY, wanted, after, limit)
+        if statement is None:
+            return []
+        async with self._db.read() as connection:
+            return [row_to_summary(row) for row in await connection.execute(statement)]
+
+    def _page(
+        self, what: Select[Any], wanted: CommandFilter, after: str | None, limit: int | None
+    ) -> Select[Any] | None:
+        """What to ask for; `None` when no row can match."""
+        if not storable(wanted.group, *wanted.tags):
+            return None
+        name = commands.c.name if self._db.is_sqlite else collate(commands.c.name, CODE_POINT_ORDER)
+        statement = matching(what, wanted, is_sqlite=self._db.is_sqlite)
+        statement = statement.order_by(name).limit(limit)
+        return statement if after is None else statement.where(name > after)
 
     async def _one(self, statement: Select[Any], key: str) -> Command | None:
         if not storable(key):

@@ -103,6 +103,27 @@ async def test_names_sort_by_code_point_on_every_database(commands: CommandStore
     assert seen == sorted(names)
 
 
+async def test_summaries_leave_out_what_lists_do_not_show(commands: CommandStore) -> None:
+    full = a_command(
+        "full",
+        code="x",
+        tags=("t",),
+        group="g",
+        description="d",
+        is_active=False,
+        execution_count=4,
+        last_executed=3.25,
+        defaults=RunDefaults(timeout=1.0),
+        parameters={"type": "object"},
+    )
+    await commands.add(full)
+    await commands.add(a_command("other"))
+    (summary,) = await commands.summaries(CommandFilter(active=False))
+    assert summary == replace(full, code="", defaults=RunDefaults(), parameters=None)
+    assert [c.name for c in await commands.summaries(after="full", limit=5)] == ["other"]
+    assert await commands.summaries(CommandFilter(group="\0")) == []
+
+
 async def test_lists_filter(commands: CommandStore) -> None:
     off = a_command("off", is_active=False, group="g", tags=("ü",))
     lua = a_command("lua", language=Language.LUA)

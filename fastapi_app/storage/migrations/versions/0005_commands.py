@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
         sa.Column("command_id", sa.String(36), nullable=False, unique=True),
         sa.Column("folded", sa.String(200), nullable=False),
+        sa.Column("labels", sa.Text().with_variant(TSVECTOR(), "postgresql")),
         sa.Column("words", sa.Text().with_variant(TSVECTOR(), "postgresql")),
     )
     op.create_index("ix_command_index_folded", "command_index", ["folded"])
@@ -50,7 +51,8 @@ def upgrade() -> None:
     )
     connection = op.get_bind()
     if connection.dialect.name == "postgresql":
-        op.create_index(
-            "ix_command_index_words", "command_index", ["words"], postgresql_using="gin"
-        )
+        for column in ("labels", "words"):
+            op.create_index(
+                f"ix_command_index_{column}", "command_index", [column], postgresql_using="gin"
+            )
     create_command_triggers(connection)
