@@ -48,6 +48,7 @@ from fastapi_app.routers import (
 )
 from fastapi_app.schemas.events import ProgressEvent, RunEvent, StatusEvent
 from fastapi_app.schemas.problems import Problem, documented
+from fastapi_app.schemas.sync import SyncEvent
 from fastapi_app.settings import Settings
 from fastapi_app.windows import Policy
 
@@ -64,7 +65,7 @@ FALLBACKS = (
     "mcli_ratelimit_fallbacks",
     "Requests that were counted in memory because Redis did not answer",
 )
-EXTRA_SCHEMAS = (Problem, RunEvent, StatusEvent, ProgressEvent)
+EXTRA_SCHEMAS = (Problem, RunEvent, StatusEvent, ProgressEvent, SyncEvent)
 
 
 PUBLIC = (
