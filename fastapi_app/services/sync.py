@@ -110,7 +110,7 @@ class SyncService:
         path = now.paths.get(name)
         if command is None and path is None:
             raise ScriptNotFoundError(name)
-        content = None if path is None else await asyncio.to_thread(self.folder.read, path)
+        content = None if path is None else await asyncio.to_thread(self._content, path)
         here = None if content is None else content.decode("utf-8", "replace")
         there = None if command is None else command.code
         shown = path or file_of(name, command.group if command else "", _language(command))[0]
@@ -167,7 +167,7 @@ class SyncService:
         async with self._turn:
             await asyncio.to_thread(self.folder.make)
             with self.folder.held():
-                content = await asyncio.to_thread(self._lock)
+                content = await asyncio.to_thread(self._content, LOCK)
                 now = await self._picture(content)
                 todo = self._planned(now, source, order)
                 job = Job(now, self._begun(now, todo, order), dict(now.lock.scripts))
@@ -226,14 +226,14 @@ class SyncService:
         finally:
             found = await look
         if lock is None:
-            lock = await asyncio.to_thread(self._lock)
+            lock = await asyncio.to_thread(self._content, LOCK)
         return await asyncio.to_thread(picture, found, stored, read_lock(lock))
 
-    def _lock(self) -> bytes | None:
+    def _content(self, path: str) -> bytes | None:
         try:
-            return self.folder.read(LOCK)
+            return self.folder.read(path)
         except OSError as error:
-            raise FolderError(f"{self.folder.root}/{LOCK}", error.strerror or "") from error
+            raise FolderError(f"{self.folder.root}/{path}", error.strerror or "") from error
 
     async def _save(self, old: bytes | None, locked: dict[str, Locked], *, broken: bool) -> None:
         """Write the lock when it says something else now; one that was broken is kept beside it."""

@@ -32,6 +32,8 @@ _MANY = 500
 
 _WHOLE = select(commands)
 _SUMMARY = select(*(commands.c[name] for name in SUMMARY))
+_HASHED = 200
+"""Commands whose code is held at once to be hashed."""
 _BY_ID = select(commands).where(commands.c.id == bindparam("key"))
 _BY_NAME = select(commands).where(commands.c.name == bindparam("key"))
 _COUNT = (
@@ -156,11 +158,8 @@ class CommandStore:
         found: list[Digest] = []
         async with self._db.read() as connection:
             rows = await connection.stream(select(*columns))
-            async for part in rows.partitions(_MANY):
-                found += [
-                    Digest(name, group, language, hashlib.sha256(code.encode()).hexdigest())
-                    for name, group, language, code in part
-                ]
+            async for part in rows.partitions(_HASHED):
+                found += await asyncio.to_thread(_digests, part)
         return found
 
     def count_execution(self, command_id: str, at: float) -> asyncio.Future[bool | None]:
@@ -279,6 +278,13 @@ def _signed(command: Command, author: str, note: str) -> dict[str, object]:
         "new_author": author,
         "new_note": note,
     }
+
+
+def _digests(rows: Sequence[Any]) -> list[Digest]:
+    return [
+        Digest(name, group, language, hashlib.sha256(code.encode()).hexdigest())
+        for name, group, language, code in rows
+    ]
 
 
 def _name(*versions: Command | None) -> str:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from fastapi_app.engine.interpreters import trouble_with
+from fastapi_app.models import Language
 from fastapi_app.storage.script_folder import LARGEST
-from tests.fastapi_app.routers.wire import COMMANDS, NDJSON
+from tests.fastapi_app.routers.wire import COMMANDS, NDJSON, RUNS, finished, printed
 from tests.fastapi_app.starting import start_app, until
 
 if TYPE_CHECKING:
@@ -452,6 +454,24 @@ def test_scripts_are_stored_as_they_are_saved(
     once = client.post(f"{SYNC}/watch", json={"prune": True}, params={"follow": False})
     [event] = [json.loads(line) for line in once.text.splitlines()]
     assert lines(event["result"]["done"]) == ["D first"]
+
+
+def test_a_script_that_cannot_run_here_is_told_of_twice(client: httpx.Client, folder: Path) -> None:
+    put(folder, "typed.ts", "const said: string = 'hi'\nconsole.log(said)\n")
+    put(folder, "book.ipynb", json.dumps({"cells": []}))
+    warned = {note["about"]: note["detail"] for note in sync(client, "push")["warnings"]}
+    for name, language in (("typed", Language.TYPESCRIPT), ("book", Language.NOTEBOOK)):
+        trouble = trouble_with(language)
+        assert (language in warned) == bool(trouble)
+        answer = client.post(f"{RUNS}/start", json={"name": name})
+        assert answer.status_code == 202
+        run = finished(client, answer.json()["job_id"])
+        assert run["status"] == ("failed" if trouble else "completed")
+        if trouble:
+            assert run["returncode"] in (126, 127)
+            text = printed(client, run["id"]) if run["stderr_bytes"] else run["reason"]
+            assert "TypeScript" in text or "interpreter not found" in text
+            assert trouble in warned[language]
 
 
 def test_what_was_done_is_in_the_audit_log(client: httpx.Client, folder: Path) -> None:
