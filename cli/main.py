@@ -55,6 +55,8 @@ COMMANDS = {
     "keys": ("cli.accounts", "keys", "API keys of programs: add, list, rm."),
     "users": ("cli.accounts", "users", "Users and their roles: add, list, set, rm."),
     "bench": ("cli.bench", "bench", "Reports of the benchmark: compare two, as a gate."),
+    "doctor": ("cli.self_", "doctor", "Look for the commonest problems, and say what to do."),
+    "self": ("cli.self_", "self_", "This installation: version, doctor, config, where."),
     "completion": ("cli.completion", "completion", "Print the completion script of a shell."),
 }
 
