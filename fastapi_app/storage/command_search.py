@@ -47,12 +47,13 @@ _RANKS = [0.05, 0.2, 0.4, 1.0]
 _BY_LENGTH = 1
 """PostgreSQL, 12.3.3: rank divided by 1 + the logarithm of the length."""
 MANY = 1000
+"""Commands that are ranked, of more the newest: each takes some 2 µs."""
 _PARTS = {
     "in_name": "name",
     "in_labels": "name labels",
     "in_description": "name labels description",
 }
-"""Where to look first, when more than `MANY` have the words: to rank them takes long."""
+"""Where to look first, when more than `MANY` have the words."""
 EXACT = 1000.0
 """What a command scores that is called as asked for."""
 ESCAPE = "|"
@@ -72,13 +73,14 @@ def _count(asked: str) -> ScalarSelect[int]:
 def _sqlite() -> Select[Any]:
     """By BM25 of FTS5, the lower the better; joined as they are ranked, so only the best are."""
     score = func.bm25(literal_column("command_words"), *map(literal, _WEIGHTS), type_=Double)
-    ranked = (
+    latest = (
         select(_WORDS.c.rowid.label("seq"), (-score).label("score"))
         .where(_match("asked"))
-        .order_by(score)
-        .limit(-1)
+        .order_by(_WORDS.c.rowid.desc())
+        .limit(MANY)
         .subquery()
     )
+    ranked = select(latest).order_by(latest.c.score.desc()).limit(-1).subquery()
     return (
         select(commands, ranked.c.score)
         .select_from(ranked)
