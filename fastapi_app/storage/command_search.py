@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Double,
+    Integer,
     ScalarSelect,
     Select,
     String,
@@ -57,7 +58,7 @@ _PARTS = {
 EXACT = 1000.0
 """What a command scores that is called as asked for."""
 ESCAPE = "|"
-Step = tuple[Select[Any], dict[str, str]]
+Step = tuple[Select[Any], dict[str, Any]]
 """A statement and its parameters. They are made once: that takes as long as to run them."""
 
 
@@ -77,7 +78,7 @@ def _sqlite() -> Select[Any]:
         select(_WORDS.c.rowid.label("seq"), (-score).label("score"))
         .where(_match("asked"))
         .order_by(_WORDS.c.rowid.desc())
-        .limit(MANY)
+        .limit(bindparam("most", type_=Integer))
         .subquery()
     )
     ranked = select(latest).order_by(latest.c.score.desc()).limit(-1).subquery()
@@ -172,13 +173,15 @@ class CommandSearch:
         asked = " ".join(f'"{word}"*' for word in words)  # a quoted word is no operator
         probe = await connection.execute(_PROBE, {"asked": asked, **named[1]})
         having, so_named = probe.one()
-        steps = [named] if so_named else []
+        steps: list[Step] = [named] if so_named else []
         if having > MANY:
             within = {part: f"{{{columns}}} : ({asked})" for part, columns in _PARTS.items()}
             counts = (await connection.execute(_PROBE_PARTS, within)).mappings().one()
-            enough = (part for part in within if counts[part] >= limit)
-            steps += [(_SQLITE, {"asked": within[part]}) for part in itertools.islice(enough, 1)]
-        return [*steps, (_SQLITE, {"asked": asked})]
+            enough = (within[part] for part in within if counts[part] >= limit)
+            first = [*itertools.islice(enough, 1), asked]
+            steps += [(_SQLITE, {"asked": each, "most": MANY}) for each in first]
+        # Reached with many only when a filter has left too few of them.
+        return [*steps, (_SQLITE, {"asked": asked, "most": -1})]
 
     async def _rows(
         self, connection: AsyncConnection, step: Step, wanted: CommandFilter, limit: int
