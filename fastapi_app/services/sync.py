@@ -177,8 +177,7 @@ class SyncService:
                         await self._warn(job)
                 finally:
                     if not order.dry_run:
-                        _agree(now, job.locked)
-                        await self._save(content, job.locked, broken=bool(now.lock.problems))
+                        await asyncio.to_thread(self._save, job, content)
                         await self._record(source, job.outcome)
                 return job.outcome
 
@@ -203,8 +202,8 @@ class SyncService:
 
     def _planned(self, now: Picture, source: Side, order: Order) -> Plan:
         wanted = {*order.names, *order.take}
-        known = {*now.folder, *now.store, *now.base, *now.held}
-        if unknown := sorted(wanted - known):
+        known = (now.folder, now.store, now.base, now.held)
+        if unknown := sorted(n for n in wanted if not any(n in each for each in known)):
             raise InvalidSyncError(unknown)
         return plan(now.compared, source, prune=order.prune, names=wanted, take=set(order.take))
 
@@ -235,15 +234,19 @@ class SyncService:
         except OSError as error:
             raise FolderError(f"{self.folder.root}/{path}", error.strerror or "") from error
 
-    async def _save(self, old: bytes | None, locked: dict[str, Locked], *, broken: bool) -> None:
+    def _save(self, job: Job, old: bytes | None) -> None:
         """Write the lock when it says something else now; one that was broken is kept beside it."""
-        new = await asyncio.to_thread(write_lock, locked)
-        if new == old or (old is None and not locked):
+        _agree(job.now, job.locked)
+        new = write_lock(job.locked)
+        if new == old or (old is None and not job.locked):
             return
         try:
-            if broken and old is not None:
-                await asyncio.to_thread(self.folder.replace, BROKEN, old)
-            await asyncio.to_thread(self.folder.replace, LOCK, new)
+            if self.folder.read(LOCK) != old:
+                log.warning("%s was changed meanwhile, and is left as it is", LOCK)
+                return
+            if job.now.lock.problems and old is not None:
+                self.folder.replace(BROKEN, old)
+            self.folder.replace(LOCK, new)
         except OSError as error:  # the next time finds both sides alike
             log.warning("%s could not be written: %s", LOCK, error.strerror)
 
