@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -12,6 +11,7 @@ import click
 
 from cli import output
 from cli.client import Client, ClientError, Json
+from cli.confirm import confirm
 from cli.verb import Noun, Target
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def resolve(target: Target, names: tuple[str, ...], take: str, dry_run: bool, ye
     """
     if not dry_run:
         other = "store" if take == "folder" else "folder"
-        _confirm(f"Give up what the {other} has of {', '.join(names)}?", yes=yes)
+        confirm(f"Give up what the {other} has of {', '.join(names)}?", yes=yes)
     verb = "push" if take == "folder" else "pull"
     _sync(target, verb, {"take": list(names), "dry_run": dry_run}, yes=True)
 
@@ -186,7 +186,7 @@ def verify(target: Target) -> None:
 def watch(target: Target, prune: bool, yes: bool) -> None:
     """Push scripts as they are saved, until you press Ctrl-C; --json has a line for each push."""
     if prune:
-        _confirm("Delete from the store whatever is deleted in the folder?", yes=yes)
+        confirm("Delete from the store whatever is deleted in the folder?", yes=yes)
     with Client(target.url) as client:
         first = True
         for event in client.events("POST", f"{SYNC}/watch", {"prune": prune}):
@@ -206,7 +206,9 @@ def _sync(target: Target, verb: str, body: Json, *, yes: bool) -> None:
             planned = client.send("POST", f"{SYNC}/{verb}", body | {"dry_run": True}, patient=True)
             gone = [line["name"] for line in planned["done"] if line["change"] == "D"]
             if gone:
-                _confirm(f"Delete {', '.join(gone[:20])}{' and more' if gone[20:] else ''}?")
+                confirm(
+                    f"Delete {', '.join(gone[:20])}{' and more' if gone[20:] else ''}?", yes=False
+                )
         found = _followed(client, verb, body)
     if target.json:
         output.print_json(found)
@@ -304,11 +306,3 @@ def _differing(found: Json) -> list[str]:
 
 def _left(found: Json) -> bool:
     return bool(found["kept"] or found["conflicts"] or found["problems"])
-
-
-def _confirm(question: str, *, yes: bool = False) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise click.UsageError("Nobody is there to ask: add --yes.")
-    click.confirm(question, abort=True, err=True)
