@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import click
 
-from cli import output
+from cli import names, output
 from cli.client import Client, ClientError, Json
 from cli.confirm import confirm, yes_option
 from cli.credentials import LOOPBACK, Login, Logins
@@ -198,7 +198,7 @@ def add_key(target: Target, name: str, scopes: tuple[str, ...], expires_in: floa
 
 
 @keys.command("rm", examples=["mclictl keys rm 0123456789ab"])
-@click.argument("key_id", metavar="ID")
+@click.argument("key_id", metavar="ID", shell_complete=names.keys)
 @click.pass_obj
 def rm_key(target: Target, key_id: str) -> None:
     """Revoke the API key ID: nobody gets in with it from now on."""
@@ -262,7 +262,7 @@ def add_user(target: Target, name: str, role: str) -> None:
     "set",
     examples=["mclictl users set ann --role admin", "mclictl users set bob --inactive"],
 )
-@click.argument("name")
+@click.argument("name", shell_complete=names.users)
 @click.option("--role", type=click.Choice(ROLES))
 @click.option("--active/--inactive", "is_active", default=None, help="Whether they may log in.")
 @click.option("--password", is_flag=True, help="Ask for a new one, or read it from stdin.")
@@ -284,7 +284,7 @@ def set_user(
 
 
 @users.command("rm", examples=["mclictl users rm bob", "mclictl users rm bob --yes"])
-@click.argument("name")
+@click.argument("name", shell_complete=names.users)
 @yes_option
 @click.pass_obj
 def rm_user(target: Target, name: str, yes: bool) -> None:

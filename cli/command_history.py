@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from rich.text import Text
 
-from cli import output
+from cli import names, output
 from cli.client import Client, Json, command_path
 from cli.output import Column
 from cli.quantities import moment, read_by
@@ -27,7 +27,7 @@ STYLES = {"+": "green", "-": "red", "@": "cyan"}
     cls=Verb,
     examples=["mclictl commands history hello", "mclictl commands history hello --version 2"],
 )
-@click.argument("name")
+@click.argument("name", shell_complete=names.commands)
 @click.option("--version", type=click.IntRange(1), help="Print the code it had then.")
 @click.option("--limit", type=click.IntRange(1), default=LIMIT, show_default=True)
 @click.pass_obj
@@ -56,7 +56,7 @@ def history(target: Target, name: str, version: int | None, limit: int) -> None:
     cls=Verb,
     examples=["mclictl commands diff hello", "mclictl commands diff hello 1 3"],
 )
-@click.argument("name")
+@click.argument("name", shell_complete=names.commands)
 @click.argument("old", type=click.IntRange(1), required=False)
 @click.argument("new", type=click.IntRange(1), required=False)
 @click.pass_obj
@@ -91,7 +91,7 @@ def _print_line(line: str) -> None:
     cls=Verb,
     examples=["mclictl commands rollback hello 2"],
 )
-@click.argument("name")
+@click.argument("name", shell_complete=names.commands)
 @click.argument("version", type=click.IntRange(1))
 @click.pass_obj
 def rollback(target: Target, name: str, version: int) -> None:
@@ -109,7 +109,7 @@ def rollback(target: Target, name: str, version: int) -> None:
     cls=Verb,
     examples=["mclictl commands stats hello", "mclictl commands stats hello --since 7d"],
 )
-@click.argument("name")
+@click.argument("name", shell_complete=names.commands)
 @click.option(
     "--since",
     metavar="TIME",

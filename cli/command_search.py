@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import output
+from cli import names, output
 from cli.client import COMMANDS, Client, command_path
 from cli.definitions import filter_options, query
 from cli.output import Column
@@ -69,7 +69,7 @@ def search(
 
 
 @click.command("similar", cls=Verb, examples=["mclictl commands similar hello --limit 5"])
-@click.argument("name")
+@click.argument("name", shell_complete=names.commands)
 @click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True)
 @click.pass_obj
 def similar(target: Target, name: str, limit: int) -> None:

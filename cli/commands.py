@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import output
+from cli import names, output
 from cli.client import COMMANDS, Client, Json, command_path
 from cli.command_bundles import export, import_
 from cli.command_history import diff, history, rollback, stats
@@ -31,6 +31,7 @@ from cli.definitions import (
 )
 from cli.output import Column
 from cli.verb import Noun, Target
+from cli.watching import shown, watch_option
 from fastapi_app import languages
 
 if TYPE_CHECKING:
@@ -142,22 +143,32 @@ def add(
     ],
 )
 @filter_options
+@watch_option
 @click.pass_obj
-def list_(target: Target, /, **wanted: Any) -> None:  # noqa: ANN401 - which commands
+def list_(
+    target: Target,
+    /,
+    watch: bool,
+    **wanted: Any,  # noqa: ANN401 - which commands
+) -> None:
     """List the stored commands; --json prints a list."""
-    with Client(target.url) as client:
-        found, _ = client.collect(f"{COMMANDS}/list", **query(wanted))
-    if target.json:
-        output.print_json(found)
-    else:
-        output.table(found, COLUMNS, empty="no stored commands")
+
+    def show() -> None:
+        with Client(target.url) as client:
+            found, _ = client.collect(f"{COMMANDS}/list", **query(wanted))
+        if target.json:
+            output.print_json(found)
+        else:
+            output.table(found, COLUMNS, empty="no stored commands")
+
+    shown(show, watch=watch)
 
 
 @commands.command(
     "show",
     examples=["mclictl commands show hello", "mclictl commands show hello --code > hello.sh"],
 )
-@click.argument("name")
+@click.argument("name", shell_complete=names.commands)
 @click.option("--code", "only_code", is_flag=True, help="Print nothing but the code.")
 @click.pass_obj
 def show(target: Target, name: str, only_code: bool) -> None:
@@ -188,7 +199,7 @@ def show(target: Target, name: str, only_code: bool) -> None:
         "mclictl commands edit hello --timeout 5m --env STAGE=test --slots nightly",
     ],
 )
-@click.argument("name")
+@click.argument("name", shell_complete=names.commands)
 @file_option
 @code_option
 @language_option
@@ -258,7 +269,7 @@ def _edit_code(client: Client, command: Json) -> tuple[Json, bool]:
 @commands.command(
     "rm", examples=["mclictl commands rm hello", "mclictl commands rm hello --yes --json"]
 )
-@click.argument("name")
+@click.argument("name", shell_complete=names.commands)
 @yes_option
 @click.pass_obj
 def rm(target: Target, name: str, yes: bool) -> None:
@@ -279,7 +290,7 @@ def _switch(target: Target, name: str, *, active: bool) -> None:
 
 
 @commands.command("enable", examples=["mclictl commands enable hello"])
-@click.argument("name")
+@click.argument("name", shell_complete=names.commands)
 @click.pass_obj
 def enable(target: Target, name: str) -> None:
     """Let the stored command NAME be run again."""
@@ -287,7 +298,7 @@ def enable(target: Target, name: str) -> None:
 
 
 @commands.command("disable", examples=["mclictl commands disable hello"])
-@click.argument("name")
+@click.argument("name", shell_complete=names.commands)
 @click.pass_obj
 def disable(target: Target, name: str) -> None:
     """Let nobody run the stored command NAME; runs that go on do so."""

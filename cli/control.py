@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import output
+from cli import names, output
 from cli.client import RUNS, Client, ClientError, Json
 from cli.confirm import confirm, yes_option
 from cli.ended import FINAL
@@ -38,7 +38,7 @@ FULL_PAUSE = 0.2  # seconds, until a run may have read some of its input
         "mclictl stop --interrupt --grace 30s 01938e5c-6f4e-7cc2-9c4e-0d5d0f2a8b11",
     ],
 )
-@click.argument("run_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("run_ids", metavar="ID...", nargs=-1, required=True, shell_complete=names.runs)
 @click.option("--interrupt", is_flag=True, help="Send SIGINT first, as Ctrl-C does.")
 @click.option("--kill", is_flag=True, help="Send SIGKILL at once.")
 @click.option(
@@ -87,7 +87,7 @@ def print_stopped(target: Target, stopped: Iterable[Json]) -> None:
         "mclictl retry --wait 01938e5c-6f4e-7cc2-9c4e-0d5d0f2a8b11",
     ],
 )
-@click.argument("run_id", metavar="ID")
+@click.argument("run_id", metavar="ID", shell_complete=names.runs)
 @wait_option
 @progress_option
 @click.pass_context
@@ -111,7 +111,7 @@ def retry(ctx: click.Context, run_id: str, wait: bool, progress: bool) -> None:
         "mclictl send 01938e5c-6f4e-7cc2-9c4e-0d5d0f2a8b11 --end",
     ],
 )
-@click.argument("run_id", metavar="ID")
+@click.argument("run_id", metavar="ID", shell_complete=names.runs)
 @click.argument("text", required=False)
 @click.option("--no-newline", is_flag=True, help="Send TEXT alone, without an end of line.")
 @click.option("--end", is_flag=True, help="Then close the run's standard input.")
@@ -177,7 +177,7 @@ def _send(client: Client, run_id: str, body: Json) -> None:
         "mclictl rm $(mclictl runs --status cancelled --json | jq -r '.[].id')",
     ],
 )
-@click.argument("run_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("run_ids", metavar="ID...", nargs=-1, required=True, shell_complete=names.runs)
 @click.pass_obj
 def rm(target: Target, run_ids: tuple[str, ...]) -> None:
     """Forget runs that are over, and remove their output; --json prints the ids."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import output
+from cli import names, output
 from cli.client import Client, Json, run_path
 from cli.ended import exit_code, explain, first_failure
 from cli.live import Position, follow, until_over
@@ -41,7 +41,7 @@ wait_option = click.option(
         "mclictl follow $(mclictl runs --status running --json | jq -r '.[].id')",
     ],
 )
-@click.argument("run_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("run_ids", metavar="ID...", nargs=-1, required=True, shell_complete=names.runs)
 @offset_option
 @progress_option
 @click.pass_context

@@ -6,10 +6,11 @@ from urllib.parse import quote
 
 import click
 
-from cli import output
+from cli import names, output
 from cli.client import Client, Json
 from cli.output import Column
 from cli.verb import Noun, Target, Verb, json_option, url_option
+from cli.watching import shown, watch_option
 
 GROUPS = "/api/v1/groups"
 
@@ -64,16 +65,17 @@ groups.params += [json_option(), url_option()]
 
 
 @groups.command("list", examples=["mclictl groups list", "mclictl groups list --json"])
+@watch_option
 @click.pass_obj
-def list_(target: Target) -> None:
+def list_(target: Target, watch: bool) -> None:
     """List the groups; --json prints a list."""
-    _list(target)
+    shown(lambda: _list(target), watch=watch)
 
 
 @groups.command(
     "set", examples=["mclictl groups set nightly --slots 2", "mclictl groups set big --no-limit"]
 )
-@click.argument("name")
+@click.argument("name", shell_complete=names.groups)
 @click.option("--slots", type=click.IntRange(1), help="How many of its runs may run at once.")
 @click.option("--no-limit", is_flag=True, help="As many as the server allows.")
 @click.pass_obj
@@ -86,7 +88,7 @@ def set_(target: Target, name: str, slots: int | None, no_limit: bool) -> None:
 
 
 @groups.command("rm", examples=["mclictl groups rm nightly"])
-@click.argument("name")
+@click.argument("name", shell_complete=names.groups)
 @click.pass_obj
 def rm(target: Target, name: str) -> None:
     """Remove the group NAME, which no queued or running run may be in."""
@@ -99,7 +101,7 @@ def rm(target: Target, name: str) -> None:
 
 
 @click.command(cls=Verb, examples=["mclictl pause", "mclictl pause nightly"])
-@click.argument("group", default="default")
+@click.argument("group", default="default", shell_complete=names.groups)
 @click.pass_obj
 def pause(target: Target, group: str) -> None:
     """Start no more runs of GROUP (`default` without one); what runs goes on."""
@@ -108,7 +110,7 @@ def pause(target: Target, group: str) -> None:
 
 
 @click.command(cls=Verb, examples=["mclictl resume", "mclictl resume nightly"])
-@click.argument("group", default="default")
+@click.argument("group", default="default", shell_complete=names.groups)
 @click.pass_obj
 def resume(target: Target, group: str) -> None:
     """Start runs of GROUP (`default` without one) again."""

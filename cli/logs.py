@@ -6,7 +6,7 @@ import re
 
 import click
 
-from cli import output
+from cli import names, output
 from cli.client import Client, run_path
 from cli.live import Position, follow
 from cli.runs import existing
@@ -34,7 +34,7 @@ offset_option = click.option(
         "mclictl logs -f --stream stderr 01938e5c-6f4e-7cc2-9c4e-0d5d0f2a8b11",
     ],
 )
-@click.argument("run_id", metavar="ID")
+@click.argument("run_id", metavar="ID", shell_complete=names.runs)
 @click.option("--follow", "-f", "following", is_flag=True, help="Go on until the run is over.")
 @click.option(
     "--stream",

@@ -57,6 +57,7 @@ COMMANDS = {
     "bench": ("cli.bench", "bench", "Reports of the benchmark: compare two, as a gate."),
     "doctor": ("cli.self_", "doctor", "Look for the commonest problems, and say what to do."),
     "self": ("cli.self_", "self_", "This installation: version, doctor, config, where."),
+    "help": ("cli.help", "help_", "Show the help of a command."),
     "completion": ("cli.completion", "completion", "Print the completion script of a shell."),
 }
 

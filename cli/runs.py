@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 
 import click
 
-from cli import output
+from cli import names, output
 from cli.client import RUNS, Client, ClientError, Json, UnknownRun, run_path
 from cli.output import Column
 from cli.quantities import moment, read_by
 from cli.verb import Target, Verb
+from cli.watching import shown, watch_option
 
 STATUSES = ("queued", "running", "completed", "failed", "cancelled", "timed_out", "lost")
 KINDS = ("execute", "workflow", "step", "process")
@@ -45,12 +46,12 @@ COLUMNS = [
 ]
 
 
-def print_runs(target: Target, found: list[Json], *, more: bool) -> None:
-    """Print runs as a table, or as a JSON list."""
+def print_runs(target: Target, found: list[Json], *, more: bool, empty: str = "no runs") -> None:
+    """Print runs as a table, or as a JSON list; `empty` is said when there are none."""
     if target.json:
         output.print_json(found)
         return
-    output.table(found, COLUMNS, empty="no runs")
+    output.table(found, COLUMNS, empty=empty)
     if more:
         click.echo("(there are more: --limit N or --all)", err=True)
 
@@ -79,6 +80,7 @@ def print_runs(target: Target, found: list[Json], *, more: bool) -> None:
 @click.option("--until", metavar="WHEN", callback=read_by(moment), help="Only runs until then.")
 @click.option("--limit", type=click.IntRange(1), default=LIMIT, show_default=True)
 @click.option("--all", "everything", is_flag=True, help="All there are, whatever the limit.")
+@watch_option
 @click.pass_obj
 def runs(
     target: Target,
@@ -90,20 +92,25 @@ def runs(
     until: float | None,
     limit: int,
     everything: bool,
+    watch: bool,
 ) -> None:
     """List runs, newest first; --json prints a list."""
-    with Client(target.url) as client:
-        found, more = client.collect(
-            f"{RUNS}/list",
-            None if everything else limit,
-            status=status or None,
-            name=name,
-            kind=kind,
-            group=group,
-            since=since,
-            until=until,
-        )
-    print_runs(target, found, more=more)
+    hint = "" if kind else "; those of processes and steps have --kind process, --kind step"
+    wanted = {
+        "status": status or None,
+        "name": name,
+        "kind": kind,
+        "group": group,
+        "since": since,
+        "until": until,
+    }
+
+    def show() -> None:
+        with Client(target.url) as client:
+            found, more = client.collect(f"{RUNS}/list", None if everything else limit, **wanted)
+        print_runs(target, found, more=more, empty=f"no runs{hint}")
+
+    shown(show, watch=watch)
 
 
 def existing(
@@ -141,7 +148,7 @@ STEPS = [
 
 
 @click.command(cls=Verb, examples=["mclictl show 01938e5c-6f4e-7cc2-9c4e-0d5d0f2a8b11"])
-@click.argument("run_id", metavar="ID")
+@click.argument("run_id", metavar="ID", shell_complete=names.runs)
 @click.pass_obj
 def show(target: Target, run_id: str) -> None:
     """Show everything about the run ID: how it is run, how far it is, its history and its steps.

@@ -10,13 +10,14 @@ from urllib.parse import quote
 
 import click
 
-from cli import output
+from cli import names, output
 from cli.client import Client, Json
 from cli.confirm import confirm, yes_option
 from cli.options import pairs
 from cli.output import Column
 from cli.quantities import read_by, seconds, some_seconds
 from cli.verb import Noun, Target, json_option, url_option
+from cli.watching import shown, watch_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,10 +125,11 @@ def _print(target: Target, job: Json) -> None:
 
 
 @schedule.command("list", examples=["mclictl schedule list", "mclictl schedule list --json"])
+@watch_option
 @click.pass_obj
-def list_(target: Target) -> None:
+def list_(target: Target, watch: bool) -> None:
     """List the jobs by name; --json prints a list."""
-    _list(target)
+    shown(lambda: _list(target), watch=watch)
 
 
 WHEN = (
@@ -313,7 +315,7 @@ def add(target: Target, /, name: str, shell: str | None, **given: Any) -> None: 
         "mclictl schedule edit nightly --overlap queue --rename nightly-report",
     ],
 )
-@click.argument("name")
+@click.argument("name", shell_complete=names.jobs)
 @click.argument("shell", required=False, metavar="[SHELL TEXT]")
 @click.option("--rename", metavar="NAME", help="Give it another name.")
 @_all(*WHEN, *TASK, *POLICY)
@@ -341,7 +343,7 @@ def edit(
 
 
 @schedule.command("show", examples=["mclictl schedule show nightly"])
-@click.argument("name")
+@click.argument("name", shell_complete=names.jobs)
 @click.pass_obj
 def show(target: Target, name: str) -> None:
     """Show the job NAME, an id or a name."""
@@ -357,7 +359,7 @@ def show(target: Target, name: str) -> None:
 
 
 @schedule.command("rm", examples=["mclictl schedule rm nightly", "mclictl schedule rm old --yes"])
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=names.jobs)
 @yes_option
 @click.pass_obj
 def rm(target: Target, names: tuple[str, ...], yes: bool) -> None:
@@ -373,7 +375,7 @@ def rm(target: Target, names: tuple[str, ...], yes: bool) -> None:
 
 
 @schedule.command("run", examples=["mclictl schedule run nightly"])
-@click.argument("name")
+@click.argument("name", shell_complete=names.jobs)
 @click.pass_obj
 def run(target: Target, name: str) -> None:
     """Do now what the job NAME does; prints the id of its run."""
@@ -386,7 +388,7 @@ def run(target: Target, name: str) -> None:
 
 
 @schedule.command("pause", examples=["mclictl schedule pause nightly"])
-@click.argument("name")
+@click.argument("name", shell_complete=names.jobs)
 @click.pass_obj
 def pause(target: Target, name: str) -> None:
     """Fire the job NAME no more; what runs goes on."""
@@ -395,7 +397,7 @@ def pause(target: Target, name: str) -> None:
 
 
 @schedule.command("resume", examples=["mclictl schedule resume nightly"])
-@click.argument("name")
+@click.argument("name", shell_complete=names.jobs)
 @click.pass_obj
 def resume(target: Target, name: str) -> None:
     """Fire the job NAME again, from now on."""
@@ -406,7 +408,7 @@ def resume(target: Target, name: str) -> None:
 @schedule.command(
     "runs", examples=["mclictl schedule runs nightly", "mclictl schedule runs nightly -n 5 --json"]
 )
-@click.argument("name")
+@click.argument("name", shell_complete=names.jobs)
 @click.option("-n", "--limit", type=click.IntRange(1), default=20, show_default=True)
 @click.pass_obj
 def runs(target: Target, name: str, limit: int) -> None:

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from cli import output
+from cli import names, output
 from cli.client import Client
 from cli.ended import exit_code, explain, first_failure
 from cli.live import FOREVER, TimeIsUp, until_over
@@ -22,7 +22,7 @@ from cli.verb import Target, Verb
         "mclictl wait --timeout 10m $(mclictl workflow start report) && mclictl run ./publish",
     ],
 )
-@click.argument("run_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("run_ids", metavar="ID...", nargs=-1, required=True, shell_complete=names.runs)
 @click.option(
     "--timeout",
     metavar="TIME",

@@ -13,17 +13,39 @@ import sys
 import termios
 from dataclasses import dataclass
 from fcntl import ioctl
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
+from tests.cli.invocations import Outcome, note
 from tests.servers import ROOT, Server, environment, start_dual, start_new
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
 WITHIN = 60  # seconds; only a hang takes that long
+LAST = "test_every_command_is_tested"
+DESELECTED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the test that looks back on all the others run behind them."""
+    items.sort(key=lambda item: item.name == LAST)
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Remember that not all tests run."""
+    for item in items[:1]:
+        item.session.stash[DESELECTED] = True
+
+
+def whole_selection(session: pytest.Session) -> bool:
+    """Whether all tests of this folder run in this session, so that what they leave out counts."""
+    here = Path(__file__).parent
+    some = session.stash.get(DESELECTED, False) or any("::" in arg for arg in session.config.args)
+    return not some and set(here.glob("test_*.py")) <= {item.path for item in session.items}
 
 
 def start_server(home: Path, *args: str, **extra: str) -> Server:
@@ -51,6 +73,7 @@ class Mclictl:
         self, *args: str, stdin: TextIO | int = subprocess.DEVNULL, **extra: str
     ) -> subprocess.Popen[str]:
         """Start it and leave it running."""
+        note(args)
         return subprocess.Popen(
             [sys.executable, "-m", "cli", *args],
             cwd=ROOT,
@@ -61,9 +84,7 @@ class Mclictl:
             text=True,
         )
 
-    def __call__(
-        self, *args: str, exits: int = 0, stdin: str = "", **extra: str
-    ) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *args: str, exits: int = 0, stdin: str = "", **extra: str) -> Outcome:
         """Run it to its end, which must be the exit code expected, and never a traceback."""
         done = subprocess.run(
             [sys.executable, "-m", "cli", *args],
@@ -77,7 +98,7 @@ class Mclictl:
         )
         assert done.returncode == exits, (args, done.returncode, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr, done.stderr
-        return done
+        return Outcome(args, done.returncode, done.stdout, done.stderr)
 
     def json(self, *args: str, exits: int = 0, **extra: str) -> Any:  # noqa: ANN401 - any JSON
         """Run it with --json; its standard output must be one JSON document."""
@@ -85,6 +106,7 @@ class Mclictl:
 
     def on_terminal(self, *args: str, columns: int = 80, **extra: str) -> str:
         """Run it on a terminal of so many columns and return what that shows."""
+        note(args)
         ours, its = pty.openpty()
         ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         with subprocess.Popen(

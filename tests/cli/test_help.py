@@ -11,10 +11,10 @@ import click
 import pytest
 
 from cli.main import COMMANDS, cli
+from tests.cli.invocations import every_command
 from tests.servers import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 HEAVY = {"httpx", "rich", "websockets", "fastapi", "sqlalchemy", "flask", "uvicorn", "pydantic"}
@@ -30,19 +30,6 @@ def ask(*args: str, cwd: Path = ROOT, python: tuple[str, ...] = ()) -> tuple[int
         check=False,
     )
     return done.returncode, done.stdout, done.stderr
-
-
-def every_command(
-    command: click.Command = cli, parent: click.Context | None = None
-) -> Iterator[click.Context]:
-    """Walk the tree of commands."""
-    context = click.Context(command, parent, "mclictl" if parent is None else command.name)
-    yield context
-    if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            child = command.get_command(context, name)
-            assert child is not None
-            yield from every_command(child, context)
 
 
 ALL = {context.command_path: context for context in every_command()}

@@ -1,0 +1,48 @@
+"""Names for the shell to complete, from the server; none when it does not answer at once."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from cli.verb import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import click
+
+WITHIN = 1.0
+"""Seconds: somebody waits for the tab key."""
+MOST = 200
+
+
+def _of(path: str, field: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+        target = ctx.find_object(Target) or Target()
+        try:
+            found = _items(target.url, path)
+        except Exception:
+            return []
+        names = [str(item[field]) for item in found]
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
+
+def _items(url: str, path: str) -> list[dict[str, Any]]:
+    httpx = importlib.import_module("httpx")
+    bearer = importlib.import_module("cli.credentials").Bearer(httpx.URL(url))
+    answer = httpx.get(
+        url.rstrip("/") + path, headers=bearer.headers(), timeout=WITHIN, trust_env=False
+    )
+    found: list[dict[str, Any]] = answer.raise_for_status().json()["items"]
+    return found
+
+
+runs = _of(f"/api/v1/workflows/list?limit={MOST}", "id")
+commands = _of(f"/api/v1/commands/list?all=true&limit={MOST}", "name")
+groups = _of("/api/v1/groups", "name")
+jobs = _of(f"/api/v1/scheduler/jobs?limit={MOST}", "name")
+users = _of("/api/v1/auth/users", "name")
+keys = _of("/api/v1/auth/keys", "id")

@@ -1,0 +1,31 @@
+"""`--watch`: show something again and again, until Ctrl-C."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from cli import output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EVERY = 2.0
+"""Seconds from one look to the next."""
+
+watch_option = click.option(
+    "-w", "--watch", is_flag=True, help="Show it again every 2 s, until Ctrl-C."
+)
+
+
+def shown(show: Callable[[], None], *, watch: bool) -> None:
+    """Show once, or again and again; a terminal is cleared in between."""
+    while True:
+        if watch and output.terminal():
+            click.clear()
+        show()
+        if not watch:
+            return
+        time.sleep(EVERY)
