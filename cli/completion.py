@@ -12,6 +12,7 @@ from cli.verb import LocalVerb
     cls=LocalVerb,
     examples=[
         'eval "$(mclictl completion bash)"',
+        'eval "$(mclictl self completion zsh)"',
         "mclictl completion fish > ~/.config/fish/completions/mclictl.fish",
     ],
 )

@@ -48,7 +48,7 @@ def _settings() -> Any:  # noqa: ANN401 - the settings of whatever is installed
         raise click.ClickException(f"{error} Run `mclictl doctor`.") from error
 
 
-@click.command(cls=Verb, examples=["mclictl doctor", "mclictl doctor --json"])
+@click.command(cls=Verb, examples=["mclictl doctor", "mclictl self doctor --json"])
 @click.pass_obj
 def doctor(target: Target) -> None:
     """Look for the commonest problems, and say what to do about each.
