@@ -99,11 +99,11 @@ class RunStore:
 
     def add(self, run: Run) -> asyncio.Future[bool | None]:
         """Commit a new run: on its way at once, committed when the future is done."""
-        return self._db.grouped.submit(0, _INSERT, _to_row(run))
+        return self._db.grouped.submit(0, _INSERT, run_row(run))
 
     def add_running(self, run: Run) -> Write:
         """Commit a run that somebody waits for, within moments: its end may come first."""
-        return self._db.grouped.submit_lingering(0, _INSERT, _to_row(run))
+        return self._db.grouped.submit_lingering(0, _INSERT, run_row(run))
 
     def hasten(self, added: Write) -> None:
         """Commit a run that was to be committed within moments now."""
@@ -116,7 +116,7 @@ class RunStore:
         """
         if added.taken:
             return None
-        added.parameters = _to_row(run)
+        added.parameters = run_row(run)
         self._db.grouped.hasten(added)
         return added.done
 
@@ -188,7 +188,7 @@ class RunStore:
     async def add_together(self, added: Sequence[Run]) -> None:
         """Commit new runs, all or none."""
         async with self._db.write() as connection:
-            await connection.execute(_INSERT, [_to_row(run) for run in added])
+            await connection.execute(_INSERT, [run_row(run) for run in added])
 
     async def remove(self, ids: Sequence[str]) -> list[str]:
         """Forget those of these runs that are over, with their history; returns which."""
@@ -330,7 +330,8 @@ def _matching(statement: Select[Any], wanted: RunFilter) -> Select[Any]:
     return statement
 
 
-def _to_row(run: Run) -> dict[str, Any]:
+def run_row(run: Run) -> dict[str, Any]:
+    """A run as a row."""
     row = {name: getattr(run, name) for name in _PLAIN}
     row["kind"] = str(run.kind)
     row["status"] = str(run.status)

@@ -10,7 +10,7 @@ from fastapi_app.errors import StartupError
 from fastapi_app.storage.tables import metadata
 from fastapi_app.storage.triggers import create_triggers
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest revision. A test holds it against the revisions there are."""
 version_table = Table(
     "alembic_version", MetaData(), Column("version_num", String(32), primary_key=True)
