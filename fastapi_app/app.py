@@ -39,12 +39,14 @@ from fastapi_app.routers import (
     health,
     live,
     metrics,
+    processes,
     runs,
     streams,
     workflows,
 )
 from fastapi_app.schemas.events import ProgressEvent, RunEvent, StatusEvent
 from fastapi_app.schemas.problems import Problem, documented
+from fastapi_app.schemas.processes import ProcessEvent
 from fastapi_app.settings import Settings
 from fastapi_app.windows import Policy
 
@@ -66,7 +68,7 @@ GZIP_FROM = 1024
 GZIP_LEVEL = 5
 NOT_COMPRESSED = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/x-ndjson", "text/plain")
 """Besides what is small already: streams, of events and of logs."""
-EXTRA_SCHEMAS = (Problem, RunEvent, StatusEvent, ProgressEvent)
+EXTRA_SCHEMAS = (Problem, RunEvent, StatusEvent, ProgressEvent, ProcessEvent)
 
 
 PUBLIC = (
@@ -122,7 +124,7 @@ def create_app(settings: Settings, public: Sequence[str] = ()) -> FastAPI:
     app.add_exception_handler(ClientLeftError, _answer_nobody)
     routers = (
         *(auth, streams, workflows, runs, groups, commands),
-        *(daemon, audit, health, metrics, live),
+        *(daemon, processes, audit, health, metrics, live),
     )
     for router in routers:
         app.include_router(router.router)

@@ -82,9 +82,7 @@ class ProcessAmbiguousError(AppError):
     status, code, title = 409, "process-ambiguous", "The name is not enough"
 
     def __init__(self, name: str, ids: Sequence[str]) -> None:
-        super().__init__(
-            f"Several processes have the name {name!r}; use an id: {', '.join(ids)}."
-        )
+        super().__init__(f"Several processes have the name {name!r}; use an id: {', '.join(ids)}.")
 
 
 class ProcessRunningError(AppError):

@@ -13,6 +13,7 @@ from pathlib import Path
 from fastapi_app import __version__
 from fastapi_app.engine.broadcast import Hub
 from fastapi_app.engine.embedded import EmbeddedEngine
+from fastapi_app.engine.health import Prober
 from fastapi_app.engine.launch import Scripts
 from fastapi_app.engine.logs import LogFiles
 from fastapi_app.engine.process import Spawner
@@ -28,8 +29,10 @@ from fastapi_app.services.identity import IdentityService
 from fastapi_app.services.lag import watch_lag
 from fastapi_app.services.live import LiveService
 from fastapi_app.services.metrics import MetricsService
+from fastapi_app.services.process_feed import ProcessFeed
 from fastapi_app.services.processes import ProcessService
 from fastapi_app.services.runs import RunService
+from fastapi_app.services.supervisor import Supervisor
 from fastapi_app.services.tokens import HOME_PREFIX, Signer, new_secret
 from fastapi_app.services.upkeep import Upkeep
 from fastapi_app.services.workflows import WorkflowService
@@ -44,6 +47,7 @@ from fastapi_app.storage.processes import ProcessStore
 from fastapi_app.storage.runs import RunStore
 from fastapi_app.storage.secret_files import read_or_make
 from fastapi_app.storage.state import StateStore
+from fastapi_app.storage.supervision import SupervisionStore
 from fastapi_app.storage.users import UserStore
 
 TOKEN_FILE = "token"  # noqa: S105 - the name of a file
@@ -61,6 +65,7 @@ class Services:
     groups: GroupService
     commands: CommandService
     processes: ProcessService
+    process_feed: ProcessFeed
     daemon: DaemonService
     identity: IdentityService
     accounts: AccountService
@@ -98,9 +103,10 @@ async def _wired(
     audit = AuditService(AuditStore(database), retention=settings.audit_retention)
     logs = LogFiles(settings.logs_dir, settings.max_log_bytes)
     scripts = Scripts(settings.work_dir)
+    spawner = Spawner(settings.logs_dir / "spawner.log", on_spawned=metrics.spawns.note)
     engine = EmbeddedEngine(
         runs=runs,
-        spawner=Spawner(settings.logs_dir / "spawner.log", on_spawned=metrics.spawns.note),
+        spawner=spawner,
         logs=logs,
         scripts=scripts,
         max_running=settings.max_concurrent_commands,
@@ -127,6 +133,10 @@ async def _wired(
         keys=keys,
         epoch=Epoch(database),
     )
+    supervisor, processes = _processes(engine, spawner, runs, logs, audit, database)
+    process_feed = ProcessFeed(hub=hub, runs=runs, processes=processes)
+    supervisor.on_change = process_feed.note
+    await supervisor.start()
     upkeep = asyncio.create_task(Upkeep(_janitor(settings), runs, audit).run())
     lag = asyncio.create_task(watch_lag(metrics.loop_lag))
     try:
@@ -144,9 +154,8 @@ async def _wired(
             live=LiveService(hub=hub, runs=runs, logs=logs, over=engine.over),
             groups=GroupService(engine=engine, groups=groups, runs=runs),
             commands=CommandService(commands, audit),
-            processes=ProcessService(
-                engine=engine, processes=ProcessStore(database), runs=runs, logs=logs
-            ),
+            processes=processes,
+            process_feed=process_feed,
             daemon=daemon,
             identity=identity,
             accounts=AccountService(
@@ -157,7 +166,9 @@ async def _wired(
                 access_lifetime=settings.access_lifetime,
                 session_lifetime=settings.session_lifetime,
             ),
-            metrics=MetricsService(metrics, daemon=daemon, engine=engine),
+            metrics=MetricsService(
+                metrics, daemon=daemon, engine=engine, processes=processes, supervisor=supervisor
+            ),
             audit=audit,
             database=database,
         )
@@ -167,8 +178,38 @@ async def _wired(
         await asyncio.gather(upkeep, lag, return_exceptions=True)
         await identity.aclose()
         await hub.aclose()
+        await supervisor.aclose()
         await engine.aclose()
         await audit.record("server.stop")
+
+
+def _processes(
+    engine: EmbeddedEngine,
+    spawner: Spawner,
+    runs: RunStore,
+    logs: LogFiles,
+    audit: AuditService,
+    database: Database,
+) -> tuple[Supervisor, ProcessService]:
+    processes, supervision = ProcessStore(database), SupervisionStore(database)
+    supervisor = Supervisor(
+        engine=engine,
+        processes=processes,
+        supervision=supervision,
+        runs=runs,
+        prober=Prober(spawner),
+        database=database,
+    )
+    service = ProcessService(
+        engine=engine,
+        supervisor=supervisor,
+        processes=processes,
+        supervision=supervision,
+        runs=runs,
+        logs=logs,
+        audit=audit,
+    )
+    return supervisor, service
 
 
 def _home_token(settings: Settings) -> str:

@@ -13,6 +13,8 @@ SCOPES: Mapping[str, str] = {
     "groups:write": "Change and pause groups of runs",
     "commands:read": "See stored commands",
     "commands:write": "Change stored commands",
+    "processes:read": "See managed processes, and what they print",
+    "processes:write": "Make, start, stop and remove managed processes",
     "daemon:read": "See the state of the service",
     "cutover:read": "See which stack answers the old routes, and how well",
     "cutover:write": "Move old routes from stack to stack",
@@ -40,7 +42,7 @@ class Role(StrEnum):
 
 _PRIVATE = frozenset({"audit:read", "users:read"})
 _VIEWER = frozenset(scope for scope in SCOPES if scope.endswith(":read")) - _PRIVATE
-_OPERATOR = _VIEWER | {"workflows:write", "groups:write", "commands:write"}
+_OPERATOR = _VIEWER | {"workflows:write", "groups:write", "commands:write", "processes:write"}
 ROLES: Mapping[Role, frozenset[str]] = {
     Role.VIEWER: _VIEWER,
     Role.OPERATOR: _OPERATOR,

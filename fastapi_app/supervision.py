@@ -128,6 +128,15 @@ class Supervision:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What runs cost now: processes, the seconds of processor time they have used, and bytes."""
+
+    processes: int
+    cpu_seconds: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stay:
     """There is no restart: the process was stopped, is done, or it `gave_up`."""
 

@@ -15,6 +15,7 @@ from fastapi_app.services.commands import CommandService
 from fastapi_app.services.daemon import DaemonService
 from fastapi_app.services.groups import GroupService
 from fastapi_app.services.metrics import MetricsService
+from fastapi_app.services.processes import ProcessService
 from fastapi_app.services.runs import RunService
 from fastapi_app.services.workflows import WorkflowService
 
@@ -48,6 +49,10 @@ async def _commands(found: AllServices) -> CommandService:
     return found.commands
 
 
+async def _processes(found: AllServices) -> ProcessService:
+    return found.processes
+
+
 async def _daemon(found: AllServices) -> DaemonService:
     return found.daemon
 
@@ -69,6 +74,7 @@ Workflows = Annotated[WorkflowService, Depends(_workflows)]
 Runs = Annotated[RunService, Depends(_runs)]
 Groups = Annotated[GroupService, Depends(_groups)]
 Commands = Annotated[CommandService, Depends(_commands)]
+Processes = Annotated[ProcessService, Depends(_processes)]
 Accounts = Annotated[AccountService, Depends(_accounts)]
 Daemon = Annotated[DaemonService, Depends(_daemon)]
 Audit = Annotated[AuditService, Depends(_audit)]

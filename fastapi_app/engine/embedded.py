@@ -111,7 +111,9 @@ class EmbeddedEngine:
         await self._background.aclose()
         await self._spawner.aclose()
 
-    async def submit(self, run: Run, commit: Callable[[Run], Awaitable[object]] | None = None) -> Run:
+    async def submit(
+        self, run: Run, commit: Callable[[Run], Awaitable[object]] | None = None
+    ) -> Run:
         """Accept a run: when this returns it is committed and will run, come what may.
 
         `commit` writes it down in a transaction of its own; what that raises is passed on.

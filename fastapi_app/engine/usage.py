@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
+
+from fastapi_app.supervision import Usage
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Of a session: its processes, the seconds of processor time they have used, and bytes."""
-
-    processes: int
-    cpu_seconds: float
-    memory_bytes: int
 
 
 NOTHING = Usage(0, 0.0, 0)

@@ -15,6 +15,7 @@ from fastapi_app.engine.health import Prober
 from fastapi_app.engine.identity import own_identity, owner_is_alive
 from fastapi_app.errors import QueueFullError, StorageUnavailableError
 from fastapi_app.models import Process, Retry, Run, RunKind, RunOptions, RunStatus
+from fastapi_app.services.checkups import Checkup
 from fastapi_app.services.ids import new_id
 from fastapi_app.storage.database import Database
 from fastapi_app.storage.processes import ProcessStore
@@ -74,10 +75,8 @@ class Supervisor:
     async def start(self) -> None:
         """Take up what an earlier server looked after, and start what is to start by itself."""
         await self._supervision.adopt(own_identity(), owner_is_alive)
-        for process_id in await self._supervision.undecided(own_identity()):
-            self.watch(process_id)
         for process_id in await self._supervision.of_owner(own_identity()):
-            self._background.start(self._autostart(process_id))
+            self._background.start(self._take_up(process_id))
         self._background.start(self._look_around())
 
     async def aclose(self) -> None:
@@ -141,21 +140,26 @@ class Supervisor:
     async def _until_over_or_changed(self, known: Supervision, run: Run) -> None:
         changed, over = self._watched[known.process_id], self._engine.over(run)
         changed.clear()
-        waiting = [asyncio.create_task(event.wait()) for event in (changed, over)]
-        looking = None
+        waiting: list[asyncio.Task[bool]] = [
+            asyncio.create_task(changed.wait()),
+            asyncio.create_task(over.wait()),
+        ]
         if known.ending_of(run.id) is not None:  # the server that was at it is gone
-            looking = asyncio.create_task(self._engine.stop(run))
+            waiting.append(asyncio.create_task(self._stopped(run)))
         elif known.plan.health is not None:
-            looking = asyncio.create_task(self._look_after(known, known.plan.health, run))
+            waiting.append(asyncio.create_task(self._look_after(known, known.plan.health, run)))
         try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            tasks = [*waiting, *([looking] if looking is not None else [])]
-            for task in tasks:
+            for task in waiting:
                 task.cancel()
-            for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-                if isinstance(outcome, Exception):
-                    log.warning("process %s was not looked after: %r", known.process_id, outcome)
+            await asyncio.gather(*waiting, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    async def _stopped(self, run: Run) -> bool:
+        await self._engine.stop(run)
+        return True
 
     async def _follow(self, known: Supervision, run: Run) -> None:
         """Do what the plan says now that a run is over."""
@@ -178,66 +182,46 @@ class Supervisor:
         self.restarts += 1
         log.info("process %s (%s): %s", run.name, known.process_id, following.reason)
 
-    async def _look_after(self, known: Supervision, check: HealthCheck, run: Run) -> None:
+    async def _look_after(self, known: Supervision, check: HealthCheck, run: Run) -> bool:
         """Check the health of a process while it runs, and end it when it is past help."""
         while run.status is RunStatus.QUEUED:
             run = await self._engine.until_started(run)
-            await asyncio.sleep(0 if run.status is not RunStatus.QUEUED else TRY_AGAIN)
+            await asyncio.sleep(TRY_AGAIN if run.status is RunStatus.QUEUED else 0)
         process = await self._processes.get(known.process_id)
         if process is None:
-            return
-        await self._prober.clear(process)
-        counts_from = time.monotonic() + check.grace
-        failures, health = 0, known.health
-        if health is None:
-            health = await self._note_health(process, Health.STARTING)
-        while True:
-            await asyncio.sleep(check.interval)
-            why = await self._prober.failure(check, process)
-            if why is None:
-                failures = 0
-                if health is not Health.HEALTHY:
-                    health = await self._note_health(process, Health.HEALTHY)
-                continue
-            if time.monotonic() >= counts_from:
-                failures += 1
-            if failures >= check.retries:
-                if health is not Health.UNHEALTHY:
-                    health = await self._note_health(process, Health.UNHEALTHY, why)
-                if known.plan.restart is not Restart.NO:
-                    break
+            return True
+        checkup = Checkup(self._prober, process, check, partial(self._note_health, process.id))
+        why = await checkup.until_unhealthy(known.health)
+        while known.plan.restart is Restart.NO:  # nobody would start it again
+            why = await checkup.until_unhealthy(Health.UNHEALTHY)
         log.warning("process %s (%s) is unhealthy: %s", process.name, process.id, why)
-        ending = self._supervision.end_for(process.id, run.id, Ending.UNHEALTHY, own_identity())
-        await ending
+        await self._supervision.end_for(process.id, run.id, Ending.UNHEALTHY, own_identity())
         await self._engine.stop(run, reason=f"unhealthy: {why}")
+        return True
 
-    async def _note_health(
-        self, process: Process, health: Health, detail: str | None = None
-    ) -> Health:
+    async def _note_health(self, process_id: str, health: Health, detail: str | None) -> None:
         with contextlib.suppress(StorageUnavailableError):
-            await self._supervision.note_health(process.id, health, detail)
-        self.on_change(process.id)
-        return health
+            await self._supervision.note_health(process_id, health, detail)
+        self.on_change(process_id)
+
+    async def _take_up(self, process_id: str) -> None:
+        """Go on with a process, or start it with the server, unless somebody has stopped it."""
+        known, run = await self._look_up(process_id)
+        if run is not None and not run.status.final:
+            run = await self._engine.until_started(run)  # or found to be over
+        if known is not None and known.plan.autostart and (run is None or run.status.final):
+            await self._until_decided(process_id)  # what has ended meanwhile is the plan's first
+            await self._autostart(process_id)
+        self.watch(process_id)
 
     async def _autostart(self, process_id: str) -> None:
-        """Start a process with the server, unless it runs or somebody has stopped it."""
-        known, run = await self._look_up(process_id)
-        if known is None or not known.plan.autostart or known.wanted is Wanted.STOPPED:
-            return
-        if run is not None and not run.status.final:
-            await self._engine.until_started(run)  # or found to be over
-        # What has ended meanwhile is the plan's first.
-        while (changed := self._watched.get(process_id)) is not None:
-            known, run = await self._look_up(process_id)
-            if run is not None and not run.status.final:
-                return
-            await asyncio.sleep(0.01)
-            del changed
-        known, run = await self._look_up(process_id)
-        process = await self._processes.get(process_id)
+        known, process = (
+            await self._supervision.get(process_id),
+            await self._processes.get(process_id),
+        )
         if known is None or process is None or known.wanted is Wanted.STOPPED:
             return
-        with contextlib.suppress(OvertakenError):
+        with contextlib.suppress(OvertakenError):  # it runs already
             await self.begin(process)
             log.info("process %s (%s) was started with the server", process.name, process.id)
 

@@ -285,6 +285,15 @@ class RunStore:
         statement = select(runs).where(runs.c.parent_id == parent_id)
         return await self._fetch(statement.order_by(runs.c.created_at, runs.c.id))
 
+    async def next_of_process(self, run: Run) -> Run | None:
+        """The run of the same process that was accepted after this one."""
+        statement = select(runs).where(
+            tuple_(runs.c.created_at, runs.c.id) > tuple_(run.created_at, run.id),
+            runs.c.process_id == run.process_id,
+        )
+        found = await self._fetch(statement.order_by(runs.c.created_at, runs.c.id).limit(1))
+        return found[0] if found else None
+
     async def history(self, run_id: str) -> list[Transition]:
         """Every transition of one run, oldest first."""
         return await self._transitions(_TRANSITIONS.where(transitions.c.run_id == run_id))

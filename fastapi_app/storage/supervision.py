@@ -232,9 +232,7 @@ async def _require_over(
         raise OvertakenError
 
 
-async def _locked(
-    connection: AsyncConnection, process_id: str, owner: str | None
-) -> Supervision:
+async def _locked(connection: AsyncConnection, process_id: str, owner: str | None) -> Supervision:
     """What is known of a process that this server looks after, held until the commit."""
     statement = select(supervision).where(supervision.c.process_id == process_id)
     row = (await connection.execute(statement.with_for_update())).mappings().first()
