@@ -20,7 +20,7 @@ from fastapi_app.routers.events import (
     log_events,
     log_items_response,
 )
-from fastapi_app.routers.process_answers import process_answer
+from fastapi_app.routers.process_answers import process_answer, process_outcome
 from fastapi_app.schemas.problems import documented
 from fastapi_app.schemas.processes import (
     ProcessAnswer,
@@ -89,17 +89,11 @@ async def run(
     processes = services.processes
     process = await _create(processes, body, response)
     begun = await processes.start(process.id)
-    printed: dict[str, object] = {"output": None, "error": None, "truncated": None}
+    output = None
     if not body.detach:
         over = await unless_client_leaves(request.receive, processes.wait(begun))
         output = services.runs.output(over, services.settings.max_inline_output)
-        printed = {
-            "output": output.stdout,
-            "error": output.stderr,
-            "truncated": output.truncated,
-        }
-    now = process_answer(await processes.get(process.id))
-    return ProcessOutcome.model_validate(now.model_dump() | printed)
+    return process_outcome(await processes.get(process.id), output)
 
 
 @router.get(

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from contextvars import Context
 from functools import partial
 
 from fastapi_app.engine.background import Background
@@ -89,7 +90,8 @@ class Supervisor:
             changed.set()
             return
         self._watched[process_id] = asyncio.Event()
-        self._background.start(self._watch(process_id))
+        # What it does is nobody's request: it must bear nobody's name in logs.
+        Context().run(self._background.start, self._watch(process_id))
 
     async def begin(self, process: Process) -> Run:
         """Start a process because somebody has asked for it.
