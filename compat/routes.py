@@ -109,14 +109,14 @@ ROWS = (
         "POST",
         "/daemon/start",
         handlers.start_daemon,
-        "/api/v1/daemon/status",
+        "/api/v1/daemon/start",
         rehearsal=rehearsals.switch_daemon,
     ),
     _row(
         "POST",
         "/daemon/stop",
         handlers.stop_daemon,
-        "/api/v1/daemon/status",
+        "/api/v1/daemon/stop",
         rehearsal=rehearsals.switch_daemon,
     ),
     _row(

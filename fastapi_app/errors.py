@@ -131,7 +131,7 @@ class DaemonStoppedError(AppError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The daemon is stopped and starts nothing; POST /daemon/start lets it work again."
+            "The daemon is stopped and starts nothing; POST /api/v1/daemon/start lets it work again."
         )
 
 

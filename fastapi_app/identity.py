@@ -16,6 +16,7 @@ SCOPES: Mapping[str, str] = {
     "processes:read": "See managed processes, and what they print",
     "processes:write": "Make, start, stop and remove managed processes",
     "daemon:read": "See the state of the service",
+    "daemon:write": "Let the service take work, or no more",
     "cutover:read": "See which stack answers the old routes, and how well",
     "cutover:write": "Move old routes from stack to stack",
     "metrics:read": "Scrape the metrics",
