@@ -96,9 +96,7 @@ def test_what_never_was_up_is_never_forgiven() -> None:
 @pytest.mark.parametrize("restart", Restart)
 @pytest.mark.parametrize("status", [COMPLETED, FAILED, CANCELLED])
 @pytest.mark.parametrize("ending", [None, *Ending])
-def test_an_asked_for_stop_wins(
-    restart: Restart, status: RunStatus, ending: Ending | None
-) -> None:
+def test_an_asked_for_stop_wins(restart: Restart, status: RunStatus, ending: Ending | None) -> None:
     stopped = Supervision(
         "p", Plan(restart), Wanted.STOPPED, ending_run="r" if ending else None, ending=ending
     )
