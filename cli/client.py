@@ -23,6 +23,9 @@ CONNECT_TIMEOUT = 5.0  # seconds
 ANSWER_TIMEOUT = 30.0  # seconds
 PAGE = 100  # items asked for at once
 RUNS = "/api/v1/workflows"
+COMMANDS = "/api/v1/commands"
+ROUTES = frozenset({".", "..", "create", "export", "import", "list", "search", "tags"})
+"""What is no name of a stored command: these are routes of the server."""
 
 
 class ClientError(click.ClickException):
@@ -65,8 +68,14 @@ def run_path(run_id: str) -> str:
 
 
 def command_path(name: str) -> str:
-    """Path of one stored command."""
-    return f"/api/v1/commands/{quote(name, safe='')}"
+    """Path of one stored command; what is a route must not become one."""
+    if name in ROUTES:
+        raise ClientError(
+            f"No stored command can be named '{name}' any more; one that was so before is found by "
+            "its id, which `mclictl commands list --all --json` shows.",
+            status=404,
+        )
+    return f"{COMMANDS}/{quote(name, safe='')}"
 
 
 class Client:
@@ -105,10 +114,16 @@ class Client:
         return [self._object(row) for row in found]
 
     def send(
-        self, method: str, path: str, body: Json | None = None, *, patient: bool = False
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        *,
+        patient: bool = False,
+        **query: object,
     ) -> Json:
         """POST, PUT or DELETE; {} for an empty answer. `patient` waits as long as it takes."""
-        return self._object(self._call(method, path, body=body, patient=patient))
+        return self._object(self._call(method, path, body=body, query=query, patient=patient))
 
     def form(self, path: str, **fields: str) -> Json:
         """POST a form, as whoever can fill it in: without a token."""

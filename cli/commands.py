@@ -6,33 +6,34 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli import output
-from cli.client import Client, ClientError, Json, command_path
+from cli.client import COMMANDS, Client, Json, command_path
+from cli.command_bundles import export, import_
+from cli.command_history import diff, history, rollback, stats
+from cli.command_search import search, similar, tags
+from cli.definitions import (
+    defaults_shown,
+    definition,
+    definition_options,
+    filter_options,
+    group_option,
+    guess_language,
+    is_given,
+    language_option,
+    print_parameters,
+    query,
+    read_code,
+)
 from cli.output import Column
 from cli.verb import Noun, Target
+from fastapi_app import languages
 
 if TYPE_CHECKING:
     from typing import BinaryIO
-
-LANGUAGES = ("shell", "python", "node", "lua", "toml", "yaml")
-EXTENSIONS = {
-    "shell": (".sh", ".bash"),
-    "python": (".py",),
-    "node": (".js", ".mjs", ".cjs"),
-    "lua": (".lua",),
-    "toml": (".toml",),
-    "yaml": (".yaml", ".yml"),
-}
-INTERPRETERS = {
-    "shell": ("sh", "bash", "dash", "ksh", "zsh"),
-    "python": ("python", "pypy"),
-    "node": ("node", "nodejs"),
-    "lua": ("lua", "luajit"),
-}
 
 COLUMNS = [
     Column("NAME", "name"),
@@ -45,6 +46,8 @@ COLUMNS = [
     Column("DESCRIPTION", "description", shrinks=True),
 ]
 
+APART = frozenset({"code", "defaults", "parameters", "declared"})
+"""What `show` prints in its own way."""
 file_option = click.option(
     "--file",
     "-F",
@@ -53,9 +56,7 @@ file_option = click.option(
     help="Read the code from this file; - is standard input.",
 )
 code_option = click.option("--code", help="The code itself.")
-language_option = click.option("--language", type=click.Choice(LANGUAGES))
 description_option = click.option("--description", help="What it is for.")
-group_option = click.option("--group", help="Name to sort it under.")
 
 
 @click.group(
@@ -66,53 +67,13 @@ def commands() -> None:
     """Look after the stored commands."""
 
 
-def guess_language(filename: str, code: str) -> str | None:
-    """Tell the language by the file's extension, else by the shebang; shell when there is none."""
-    extension = Path(filename).suffix.lower()
-    for language, extensions in EXTENSIONS.items():
-        if extension in extensions:
-            return language
-    if not code.startswith("#!"):
-        return None if extension else "shell"
-    interpreter = _interpreter(code)
-    return next((name for name, known in INTERPRETERS.items() if interpreter in known), None)
-
-
-def _interpreter(code: str) -> str:
-    """Name what `#!/usr/bin/env -S A=1 python3.11 -u` starts: python."""
-    for word in code.partition("\n")[0][2:].split():
-        name = word.rpartition("/")[2]
-        if name != "env" and not name.startswith("-") and "=" not in word:
-            return name.rstrip("0123456789.")
-    return ""
-
-
-def _read(file: BinaryIO | None, code: str | None) -> tuple[str, str] | None:
-    """Return the name of the code's file, and the code; None when neither was given."""
-    if file is not None and code is not None:
-        raise click.UsageError("Give only one of --file, --code and -.")
-    if file is None:
-        return None if code is None else ("", code)
-    name = "" if file.name == "<stdin>" else file.name
-    try:
-        return name, file.read().decode("utf-8")
-    except UnicodeDecodeError as failure:
-        raise click.ClickException(f"{name or 'This'} is not UTF-8 text: {failure}.") from failure
-
-
-def _found(client: Client, name: str) -> Json:
-    found = client.get(command_path(name))
-    # A command cannot be called `list`: that path is the list of all.
-    if "items" in found:
-        raise ClientError(f"No stored command is named '{name}'.", status=404)
-    return found
-
-
 def _print(target: Target, command: Json, said: str) -> None:
     if target.json:
         output.print_json(command)
     else:
         click.echo(f"{said} {command.get('name')} ({command.get('language')})")
+    if (namesake := command.get("namesake")) is not None:
+        click.echo(f"There is '{namesake}', too: both are kept, as case makes a name.", err=True)
 
 
 @commands.command(
@@ -121,6 +82,7 @@ def _print(target: Target, command: Json, said: str) -> None:
         'mclictl commands add hello --code "echo hello"',
         "mclictl commands add report --file report.py --group nightly --tag finance --tag pdf",
         "mclictl commands add release --file release.toml",
+        "mclictl commands add sync --file sync.sh --timeout 10m --parameters sync.json",
         "generate-script | mclictl commands add generated - --language python",
     ],
 )
@@ -132,9 +94,11 @@ def _print(target: Target, command: Json, said: str) -> None:
 @description_option
 @group_option
 @click.option("--tag", "tags", multiple=True, help="May be repeated.")
+@definition_options
 @click.pass_obj
 def add(
     target: Target,
+    /,
     name: str,
     source: str | None,
     file: BinaryIO | None,
@@ -143,6 +107,7 @@ def add(
     description: str | None,
     group: str | None,
     tags: tuple[str, ...],
+    **defined: Any,  # noqa: ANN401 - the values of the options that add and edit share
 ) -> None:
     """Store a command as NAME; its code comes from --file, --code or, with -, standard input.
 
@@ -153,7 +118,7 @@ def add(
         raise click.UsageError("Give only one of --file, --code and -.")
     if source is not None:
         file = sys.stdin.buffer
-    given = _read(file, code)
+    given = read_code(file, code)
     if given is None:
         raise click.UsageError("Where is the code? Give --file FILE, --code CODE, or -.")
     language = language or guess_language(*given)
@@ -162,23 +127,25 @@ def add(
     body: Json = {"name": name, "code": given[1], "language": language, "tags": list(tags)}
     body |= {"description": description} if description is not None else {}
     body |= {"group": group} if group is not None else {}
+    body |= definition(defined, {})
     with Client(target.url) as client:
         _print(target, client.send("POST", "/api/v1/commands/create", body), "added")
 
 
 @commands.command(
-    "list", examples=["mclictl commands list", "mclictl commands list --all --language python"]
+    "list",
+    examples=[
+        "mclictl commands list",
+        "mclictl commands list --all --language python",
+        "mclictl commands list --tag nightly --tag pdf",
+    ],
 )
-@click.option("--all", "everything", is_flag=True, help="Inactive ones too.")
-@language_option
-@group_option
+@filter_options
 @click.pass_obj
-def list_(target: Target, everything: bool, language: str | None, group: str | None) -> None:
+def list_(target: Target, /, **wanted: Any) -> None:  # noqa: ANN401 - which commands
     """List the stored commands; --json prints a list."""
     with Client(target.url) as client:
-        found, _ = client.collect(
-            "/api/v1/commands/list", all=everything or None, language=language, group=group
-        )
+        found, _ = client.collect(f"{COMMANDS}/list", **query(wanted))
     if target.json:
         output.print_json(found)
     else:
@@ -195,17 +162,18 @@ def list_(target: Target, everything: bool, language: str | None, group: str | N
 def show(target: Target, name: str, only_code: bool) -> None:
     """Show the stored command NAME and its code."""
     with Client(target.url) as client:
-        found = _found(client, name)
+        found = client.get(command_path(name))
     if target.json:
         output.print_json(found["code"] if only_code else found)
         return
     code = str(found.get("code", ""))
     if not only_code:
-        shown = {key: value for key, value in found.items() if key != "code"}
+        shown = {key: value for key, value in found.items() if key not in APART}
         shown["tags"] = ", ".join(found.get("tags") or [])
         for key in ("created_at", "updated_at", "last_executed"):
             shown[key] = output.moment(found.get(key))
-        output.details(shown)
+        output.details(shown | defaults_shown(found))
+        print_parameters(found)
         code = f"\n{code.rstrip()}\n"
     output.write_text(code)
 
@@ -216,6 +184,7 @@ def show(target: Target, name: str, only_code: bool) -> None:
         "mclictl commands edit hello",
         'mclictl commands edit hello --description "Says hello" --tag greeting',
         "mclictl commands edit hello --file hello.sh",
+        "mclictl commands edit hello --timeout 5m --env STAGE=test --slots nightly",
     ],
 )
 @click.argument("name")
@@ -228,6 +197,7 @@ def show(target: Target, name: str, only_code: bool) -> None:
     "--tag", "tags", multiple=True, help="Replaces all tags; may be repeated, '' for none."
 )
 @click.option("--active/--inactive", default=None, help="Whether it can be run.")
+@definition_options
 @click.pass_obj
 def edit(
     target: Target,
@@ -237,28 +207,34 @@ def edit(
     code: str | None,
     tags: tuple[str, ...],
     active: bool | None,
-    **texts: str | None,
+    **given: Any,  # noqa: ANN401 - texts, and the values of the options that add and edit share
 ) -> None:
-    """Edit the code of the stored command NAME in $EDITOR, or set the fields given as options."""
+    """Edit the code of the stored command NAME in $EDITOR, or set the fields given as options.
+
+    An editor that ends with an error changes nothing.
+    """
+    texts = {key: given.pop(key) for key in ("language", "description", "group")}
     body: Json = {key: value for key, value in texts.items() if value is not None}
-    if given := _read(file, code):
-        body["code"] = given[1]
+    if read := read_code(file, code):
+        body["code"] = read[1]
     if tags:
         body["tags"] = [tag for tag in tags if tag]
     if active is not None:
         body["is_active"] = active
     with Client(target.url) as client:
+        if is_given(given):
+            body |= definition(given, client.get(command_path(name)))
         if body:
             command, changed = client.send("PUT", command_path(name), body), True
         else:
-            command, changed = _edit_code(client, _found(client, name))
+            command, changed = _edit_code(client, client.get(command_path(name)))
     _print(target, command, "changed" if changed else "unchanged:")
 
 
 def _edit_code(client: Client, command: Json) -> tuple[Json, bool]:
     """Let the user edit; whatever goes wrong, the text stays in a file that is named."""
-    extension = EXTENSIONS.get(command.get("language", ""), (".txt",))[0]
-    handle, name = tempfile.mkstemp(prefix="mclictl-", suffix=extension)
+    suffix = languages.suffix(command.get("language", ""))
+    handle, name = tempfile.mkstemp(prefix="mclictl-", suffix=suffix)
     path = Path(name)
     try:
         # Bytes: carriage returns in the code are the user's own.
@@ -296,3 +272,29 @@ def rm(target: Target, name: str, yes: bool) -> None:
         output.print_json({"removed": name})
     else:
         click.echo(f"removed {name}")
+
+
+def _switch(target: Target, name: str, *, active: bool) -> None:
+    with Client(target.url) as client:
+        changed = client.send("PUT", command_path(name), {"is_active": active})
+    _print(target, changed, "enabled" if active else "disabled")
+
+
+@commands.command("enable", examples=["mclictl commands enable hello"])
+@click.argument("name")
+@click.pass_obj
+def enable(target: Target, name: str) -> None:
+    """Let the stored command NAME be run again."""
+    _switch(target, name, active=True)
+
+
+@commands.command("disable", examples=["mclictl commands disable hello"])
+@click.argument("name")
+@click.pass_obj
+def disable(target: Target, name: str) -> None:
+    """Let nobody run the stored command NAME; runs that go on do so."""
+    _switch(target, name, active=False)
+
+
+for verb in (history, diff, rollback, stats, search, similar, tags, import_, export):
+    commands.add_command(verb)

@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 BACKGROUND_ONLY = ("after", "on", "retries", "stdin")
 
 
-def _pairs(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
+def pairs(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Read values of the form K=V."""
+    found = {}
     for text in values:
         key, equals, value = text.partition("=")
         if not key or not equals:
             raise click.BadParameter(f"'{text}' is not of the form K=V.")
-        pairs[key] = value
-    return pairs
+        found[key] = value
+    return found
 
 
 def _secrets(
@@ -54,7 +55,7 @@ OPTIONS = (
         "--env",
         multiple=True,
         metavar="K=V",
-        callback=_pairs,
+        callback=pairs,
         help="Set an environment variable; may be repeated.",
     ),
     click.option(
@@ -117,6 +118,14 @@ OPTIONS = (
 )
 
 
+params_option = click.option(
+    "--param",
+    "params",
+    multiple=True,
+    metavar="K=V",
+    callback=pairs,
+    help="Value of a parameter that the command declares; may be repeated.",
+)
 progress_option = click.option(
     "--progress",
     is_flag=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
@@ -19,7 +20,7 @@ from rich.text import Text
 from cli.client import Json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 STYLES = {
     "completed": "green",
@@ -138,6 +139,16 @@ def _unfitted(cells: Sequence[list[Text]], columns: Sequence[Column]) -> None:
             space = " " * (width - cell_len(text))
             padded.append(space + text if column.right else text + space)
         click.echo("  ".join(padded).rstrip())
+
+
+@contextlib.contextmanager
+def progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how much of a long work is done; the caller tells of each step."""
+    if not sys.stderr.isatty():
+        yield lambda _step: None
+        return
+    with click.progressbar(length=total, label=what, file=sys.stderr) as bar:
+        yield bar.update
 
 
 def details(fields: Json) -> None:

@@ -9,7 +9,7 @@ import click
 from cli.client import RUNS, Client, ClientError, Json, is_run_id
 from cli.control import print_stopped
 from cli.follow import print_started, require_wait, wait_option
-from cli.options import progress_option, requested, run_options
+from cli.options import params_option, progress_option, requested, run_options
 from cli.runs import LIMIT, STATUSES, existing, print_runs
 from cli.verb import Noun, Target
 
@@ -25,10 +25,12 @@ def workflow() -> None:
         "mclictl workflow start report 2026-11 --env STAGE=test",
         "mclictl workflow start report --wait --progress -- --verbose",
         "mclictl workflow start report --group nightly --retries 3 --retry-delay 10s",
+        "mclictl workflow start report --param month=2026-11 --param format=pdf",
     ],
 )
 @click.argument("name")
 @click.argument("args", nargs=-1)
+@params_option
 @run_options
 @wait_option
 @progress_option

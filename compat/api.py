@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import HTTPConnection
 
@@ -23,11 +23,12 @@ from compat.schemas import (
     StageRequest,
     StatsAnswer,
 )
-from fastapi_app.draining import Draining, draining_of
+from fastapi_app.draining import Ends, ends_of
+from fastapi_app.routing import Router
 from fastapi_app.schemas.problems import documented
 from fastapi_app.security import requires
 
-router = APIRouter(prefix="/api/v1/cutover", tags=["cutover"])
+router = Router(prefix="/api/v1/cutover", tags=["cutover"])
 
 
 def operations_of(connection: HTTPConnection) -> Operations:
@@ -40,13 +41,9 @@ def _address(connection: HTTPConnection) -> str:
     return connection.client.host if connection.client else ""
 
 
-async def _draining(connection: HTTPConnection) -> Draining:
-    return draining_of(connection.scope["state"])
-
-
 Live = Annotated[Operations, Depends(operations_of)]
 Address = Annotated[str, Depends(_address)]
-Drain = Annotated[Draining, Depends(_draining)]
+Streaming = Annotated[Ends, Depends(ends_of)]
 Route = Annotated[str | None, Query(description="Only this one", examples=["GET /status"])]
 Days = Annotated[float, Query(gt=0, le=3650, description="How far back calls count")]
 
@@ -177,7 +174,7 @@ async def ready(live: Live, days: Days = 7) -> ReadyAnswer:
 )
 async def record(
     live: Live,
-    draining: Drain,
+    ends: Streaming,
     route: Route = None,
     limit: Annotated[int | None, Query(ge=1, description="End after so many")] = None,
     commands: Annotated[bool, Query(description="Keep what is to be run, too")] = False,
@@ -188,7 +185,7 @@ async def record(
     async def lines() -> AsyncGenerator[bytes, None]:
         sent = 0
         cases = live.recorder.cases(wanted, commands=commands)
-        async for case in draining.until_end(cases):
+        async for case in ends.until_end(cases):
             yield json.dumps(case).encode() + b"\n"
             sent += 1
             if limit is not None and sent >= limit:

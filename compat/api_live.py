@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
+from fastapi import Query, WebSocket, WebSocketDisconnect
 
 from compat.api import Live
 from compat.api_rollouts import RolloutAnswer
@@ -16,10 +16,11 @@ from compat.operations import Operations
 from compat.schemas import AuditEntry
 from fastapi_app.errors import StorageUnavailableError
 from fastapi_app.leaving import ClientLeftError, unless_client_leaves
+from fastapi_app.routing import Router
 from fastapi_app.security import requires
 from fastapi_app.slow import TooSlowError, promptly
 
-router = APIRouter()
+router = Router()
 
 LOOK = 0.25
 """Seconds between two looks: entries may come from other processes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from fastapi import APIRouter, Path, Response
+from fastapi import Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from compat.api import Address, Live
@@ -13,10 +13,11 @@ from compat.plan import LONGEST, Step
 from compat.progress import Phase, Rollout
 from compat.schemas import Words, when
 from compat.stages import Place, Stage
+from fastapi_app.routing import Router
 from fastapi_app.schemas.problems import documented
 from fastapi_app.security import requires
 
-router = APIRouter(prefix="/api/v1/cutover/rollouts", tags=["cutover"])
+router = Router(prefix="/api/v1/cutover/rollouts", tags=["cutover"])
 
 EXAMPLE = """routes = ["GET /status"]
 [gate]

@@ -117,7 +117,7 @@ async def _opened(
         queue=settings.shadow_queue,
         timeout=settings.shadow_timeout,
     )
-    services.metrics.register(metrics.collector(measures, experiment, legacy))
+    services.metrics.register(metrics.collector(measures, experiment, legacy, rules))
     gateway = Gateway(
         app=app,
         new_paths=NEW_PATHS,

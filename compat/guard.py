@@ -8,6 +8,7 @@ rebinding: the `Host` header tells), and a proxy that passes strangers on (it sa
 from __future__ import annotations
 
 import hmac
+from collections import Counter
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -150,6 +151,8 @@ class Rules:
         self._proxies = frozenset(proxies)
         self._remote = remote
         self._token = token
+        self.refused: Counter[Rule] = Counter()
+        """How many calls have broken which rule."""
 
     @classmethod
     def of(cls, settings: DualSettings) -> Self:
@@ -233,12 +236,14 @@ class Guard:
     def __init__(self, app: ASGIApp, rules: Rules) -> None:
         self._app = app
         self._broken = rules.broken
+        self._refused = rules.refused
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         # Not a coroutine of its own: every old call would pay for it at each of its steps.
         rule = self._broken(scope["server"], scope["client"], scope["headers"])
         if rule is None:
             return self._app(scope, receive, send)
+        self._refused[rule] += 1
         return _refuse(rule, scope, receive, send)
 
 

@@ -86,7 +86,8 @@ async def execute(call: Call) -> Reply:
 
 async def list_commands(call: Call) -> Reply:
     """`GET /commands`."""
-    commands = await call.services.commands.all(include_inactive=inputs.is_true(call.query("all")))
+    inactive_too = inputs.is_true(call.query("all"))
+    commands = await call.services.commands.summaries(include_inactive=inactive_too)
     return reply(commands=[adapters.command(c) for c in commands], total=len(commands))
 
 
@@ -108,7 +109,7 @@ async def start_workflow(call: Call) -> Reply:
     if not inputs.is_storable(name):
         raise unknown
     try:
-        run = await call.services.workflows.start(name, args, RunRequest(env=env))
+        run = await call.services.workflows.start(name, args, RunRequest(env=env, bare=True))
     except (CommandNotFoundError, CommandInactiveError):
         raise unknown from None
     run = await call.services.workflows.until_started(run)

@@ -1,4 +1,4 @@
-"""What Prometheus is told of the compatibility layer: calls of old routes, the shadow, the mount.
+"""What Prometheus is told of the compatibility layer: calls, refusals, the shadow, the mount.
 
 Of this process alone: the others on the same database tell their own. Counts go on across restarts,
 for they are written down.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from compat.experiment import Experiment
+from compat.guard import Rule, Rules
 from compat.measures import Measures, Tally
 from compat.stages import Stack
 from compat.wsgi import Mount
@@ -23,7 +24,7 @@ SHADOW = {
 }
 
 
-def collector(measures: Measures, experiment: Experiment, mount: Mount) -> Collector:
+def collector(measures: Measures, experiment: Experiment, mount: Mount, rules: Rules) -> Collector:
     """All of it, for `fastapi_app.metrics`."""
 
     def collect() -> Iterator[Family]:
@@ -38,6 +39,13 @@ def collector(measures: Measures, experiment: Experiment, mount: Mount) -> Colle
             "Until an old route's answer had gone out; right within 3 %",
             ("method", "route", "stack"),
             [(_labels(name, stack), _times(tally)) for name, stack, tally in answering],
+        )
+        yield Family(
+            Kind.COUNTER,
+            "mcli_guard_refused",
+            "Calls that the guard of the old contract has refused",
+            ("rule",),
+            [((str(rule),), rules.refused[rule]) for rule in Rule],
         )
         yield from _of_the_shadow(measures, experiment)
         yield from _of_the_mount(mount)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import html
 
-from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from compat.routes import ROWS, Row
 from compat.schemas import when
+from fastapi_app.routing import Router
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 MIGRATION = "/migration"
 

@@ -13,7 +13,6 @@ from fastapi import FastAPI, Response
 from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.types import ASGIApp
 
 from fastapi_app import __version__, problems
@@ -25,6 +24,7 @@ from fastapi_app.metrics import Metrics, counter
 from fastapi_app.middleware import rate_limit
 from fastapi_app.middleware.access_log import AccessLog, access_log
 from fastapi_app.middleware.body_limit import BodyLimit
+from fastapi_app.middleware.compression import Compression
 from fastapi_app.middleware.identity import Identity
 from fastapi_app.middleware.observed import Observed
 from fastapi_app.middleware.rate_limit import RateLimit
@@ -33,6 +33,7 @@ from fastapi_app.observability import is_json
 from fastapi_app.routers import (
     audit,
     auth,
+    command_history,
     commands,
     daemon,
     groups,
@@ -41,6 +42,7 @@ from fastapi_app.routers import (
     metrics,
     processes,
     runs,
+    scheduler,
     streams,
     workflows,
 )
@@ -63,11 +65,6 @@ FALLBACKS = (
     "mcli_ratelimit_fallbacks",
     "Requests that were counted in memory because Redis did not answer",
 )
-GZIP_FROM = 1024
-"""Bytes from which an answer is compressed."""
-GZIP_LEVEL = 5
-NOT_COMPRESSED = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/x-ndjson", "text/plain")
-"""Besides what is small already: streams, of events and of logs."""
 EXTRA_SCHEMAS = (Problem, RunEvent, StatusEvent, ProgressEvent, ProcessEvent)
 
 
@@ -123,8 +120,8 @@ def create_app(settings: Settings, public: Sequence[str] = ()) -> FastAPI:
     problems.install(app)
     app.add_exception_handler(ClientLeftError, _answer_nobody)
     routers = (
-        *(auth, streams, workflows, runs, groups, commands),
-        *(daemon, processes, audit, health, metrics, live),
+        *(auth, streams, workflows, runs, groups, commands, command_history),
+        *(scheduler, daemon, processes, audit, health, metrics, live),
     )
     for router in routers:
         app.include_router(router.router)
@@ -145,12 +142,7 @@ def _add_middleware(
     )
     app.add_middleware(Identity, public=(*PUBLIC, *public))
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
-    app.add_middleware(
-        GZipMiddleware,
-        minimum_size=GZIP_FROM,
-        compresslevel=GZIP_LEVEL,
-        exclude_content_types=NOT_COMPRESSED,
-    )
+    app.add_middleware(Compression)
     if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
+
+MAX_TOLD = 20
+"""Problems that one sentence names."""
+
+
+class FieldProblem(NamedTuple):
+    """What is wrong with one field: its JSON pointer (RFC 6901), and a sentence."""
+
+    pointer: str
+    detail: str
 
 
 class AppError(Exception):
@@ -13,10 +23,17 @@ class AppError(Exception):
     code: ClassVar[str] = "internal"
     title: ClassVar[str] = "Internal error"
 
-    def __init__(self, detail: str, *, retry_after: int | None = None) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        retry_after: int | None = None,
+        fields: Sequence[FieldProblem] = (),
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.retry_after = retry_after
+        self.fields = fields
 
 
 class RunNotFoundError(AppError):
@@ -57,6 +74,90 @@ class CommandInactiveError(AppError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"The command {name!r} is not active; set is_active to run it.")
+
+
+class JobNotFoundError(AppError):
+    status, code, title = 404, "job-not-found", "No such job"
+
+    def __init__(self, job: str) -> None:
+        super().__init__(f"There is no job {job!r}; GET /api/v1/scheduler/jobs shows them.")
+
+
+class JobExistsError(AppError):
+    status, code, title = 409, "job-exists", "The name is taken"
+
+    def __init__(self, name: str, other: str) -> None:
+        told = "exists already" if name == other else f"differs only in case from {other!r}"
+        super().__init__(
+            f"A job {name!r} {told}; change that one with PATCH, or choose another name."
+        )
+
+
+class InvalidJobError(AppError):
+    """A schedule, a task or a policy that cannot be; says which part, and why."""
+
+    status, code, title = 422, "invalid-job", "The job cannot be scheduled so"
+
+    def __init__(self, problems: Sequence[FieldProblem]) -> None:
+        super().__init__(_told(problems), fields=problems)
+
+
+class VersionNotFoundError(AppError):
+    status, code, title = 404, "version-not-found", "No such version"
+
+    def __init__(self, name: str, version: int) -> None:
+        super().__init__(
+            f"The command {name!r} has no version {version};"
+            " GET /api/v1/commands/<name>/versions shows them."
+        )
+
+
+class DiffTooLargeError(AppError):
+    status, code, title = 422, "diff-too-large", "The versions are too long to be compared"
+
+    def __init__(self, lines: int, limit: int) -> None:
+        super().__init__(
+            f"They have {lines} lines together, and at most {limit} are compared; fetch both with"
+            " GET /api/v1/commands/<name>/versions/<n>, and compare them yourself."
+        )
+
+
+class InvalidParametersError(AppError):
+    """Declared parameters, or the values given for them, that are not right."""
+
+    status, code, title = 422, "invalid-parameters", "The parameters are not right"
+
+    def __init__(self, problems: Sequence[FieldProblem]) -> None:
+        super().__init__(_told(problems), fields=problems)
+
+
+class InvalidImportError(AppError):
+    """What is to be imported cannot be stored; nothing was."""
+
+    status, code, title = 422, "invalid-import", "This cannot be imported"
+
+    def __init__(self, problems: Sequence[FieldProblem]) -> None:
+        super().__init__(f"Nothing was imported: {_told(problems)}", fields=problems)
+
+
+class ImportConflictError(AppError):
+    """Commands of these names say something else; nothing was imported."""
+
+    status, code, title = 409, "import-conflict", "There are other commands of these names"
+
+    def __init__(self, problems: Sequence[FieldProblem]) -> None:
+        super().__init__(
+            f"Nothing was imported: {_told(problems)}; use update=true to overwrite, what was there"
+            " stays in the history",
+            fields=problems,
+        )
+
+
+class SimilarityUnavailableError(AppError):
+    status, code, title = 503, "similarity-unavailable", "Commands cannot be compared now"
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"What compares commands does not work: {cause}", retry_after=5)
 
 
 class ProcessNotFoundError(AppError):
@@ -131,7 +232,8 @@ class DaemonStoppedError(AppError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The daemon is stopped and starts nothing; POST /api/v1/daemon/start lets it work again."
+            "The daemon is stopped and starts nothing;"
+            " POST /api/v1/daemon/start lets it work again."
         )
 
 
@@ -356,3 +458,10 @@ class SettingsError(StartupError):
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
+
+
+def _told(problems: Sequence[FieldProblem]) -> str:
+    told = [f"{pointer}: {detail}" for pointer, detail in problems[:MAX_TOLD]]
+    if len(problems) > MAX_TOLD:
+        told.append(f"and {len(problems) - MAX_TOLD} more")
+    return "; ".join(told)

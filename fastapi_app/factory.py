@@ -22,30 +22,41 @@ from fastapi_app.errors import StartupError
 from fastapi_app.metrics import Metrics
 from fastapi_app.services.accounts import AccountService
 from fastapi_app.services.audit import AuditService
+from fastapi_app.services.bundles import BundleService
+from fastapi_app.services.command_history import HistoryService
+from fastapi_app.services.command_search import SearchService
 from fastapi_app.services.commands import CommandService
 from fastapi_app.services.daemon import DaemonService
 from fastapi_app.services.groups import GroupService
 from fastapi_app.services.identity import IdentityService
+from fastapi_app.services.job_tasks import JobTasks
 from fastapi_app.services.lag import watch_lag
 from fastapi_app.services.live import LiveService
 from fastapi_app.services.metrics import MetricsService
+from fastapi_app.services.planner import Planner
 from fastapi_app.services.process_feed import ProcessFeed
 from fastapi_app.services.processes import ProcessService
 from fastapi_app.services.runs import RunService
+from fastapi_app.services.scheduler import SchedulerService
+from fastapi_app.services.similarity import Similarity
 from fastapi_app.services.supervisor import Supervisor
 from fastapi_app.services.tokens import HOME_PREFIX, Signer, new_secret
 from fastapi_app.services.upkeep import Upkeep
 from fastapi_app.services.workflows import WorkflowService
 from fastapi_app.settings import Settings
 from fastapi_app.storage.audit import AuditStore
+from fastapi_app.storage.command_history import CommandHistory
+from fastapi_app.storage.command_search import CommandSearch
 from fastapi_app.storage.commands import CommandStore
 from fastapi_app.storage.database import Database, open_database
 from fastapi_app.storage.epoch import Epoch
 from fastapi_app.storage.groups import GroupStore
+from fastapi_app.storage.jobs import JobStore
 from fastapi_app.storage.keys import KeyStore
 from fastapi_app.storage.processes import ProcessStore
 from fastapi_app.storage.runs import RunStore
 from fastapi_app.storage.secret_files import read_or_make
+from fastapi_app.storage.slots import SlotStore
 from fastapi_app.storage.state import StateStore
 from fastapi_app.storage.supervision import SupervisionStore
 from fastapi_app.storage.users import UserStore
@@ -64,8 +75,12 @@ class Services:
     live: LiveService
     groups: GroupService
     commands: CommandService
+    histories: HistoryService
+    search: SearchService
+    bundles: BundleService
     processes: ProcessService
     process_feed: ProcessFeed
+    scheduler: SchedulerService
     daemon: DaemonService
     identity: IdentityService
     accounts: AccountService
@@ -137,25 +152,50 @@ async def _wired(
     process_feed = ProcessFeed(hub=hub, runs=runs, processes=processes)
     supervisor.on_change = process_feed.note
     await supervisor.start()
+    stored, similarity = CommandService(commands, audit), Similarity(settings.url)
+    workflows = WorkflowService(
+        engine=engine,
+        runs=runs,
+        commands=commands,
+        state=state,
+        scripts=scripts,
+        default_timeout=settings.command_timeout,
+    )
+    found = RunService(engine=engine, runs=runs, logs=logs)
+    tasks = JobTasks(workflows=workflows, runs=found, commands=stored)
+    jobs, slots = JobStore(database), SlotStore(database)
+    planner = Planner(
+        jobs=jobs,
+        slots=slots,
+        tasks=tasks,
+        room=lambda: engine.room,
+        version=database.peek.version if database.peek is not None else lambda: None,
+    )
+    metrics.register(planner.metrics)
+    planning = asyncio.create_task(planner.run())
     upkeep = asyncio.create_task(Upkeep(_janitor(settings), runs, audit).run())
     lag = asyncio.create_task(watch_lag(metrics.loop_lag))
     try:
         yield Services(
             settings=settings,
-            workflows=WorkflowService(
-                engine=engine,
-                runs=runs,
-                commands=commands,
-                state=state,
-                scripts=scripts,
-                default_timeout=settings.command_timeout,
-            ),
-            runs=RunService(engine=engine, runs=runs, logs=logs),
+            workflows=workflows,
+            runs=found,
             live=LiveService(hub=hub, runs=runs, logs=logs, over=engine.over),
             groups=GroupService(engine=engine, groups=groups, runs=runs),
-            commands=CommandService(commands, audit),
+            commands=stored,
+            histories=HistoryService(stored, CommandHistory(database)),
+            search=SearchService(
+                commands=stored,
+                store=commands,
+                search=CommandSearch(database),
+                similarity=similarity,
+            ),
+            bundles=BundleService(commands, audit),
             processes=processes,
             process_feed=process_feed,
+            scheduler=SchedulerService(
+                jobs=jobs, slots=slots, tasks=tasks, planner=planner, audit=audit
+            ),
             daemon=daemon,
             identity=identity,
             accounts=AccountService(
@@ -173,10 +213,12 @@ async def _wired(
             database=database,
         )
     finally:
-        upkeep.cancel()
-        lag.cancel()
-        await asyncio.gather(upkeep, lag, return_exceptions=True)
+        background = (planning, upkeep, lag)
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
         await identity.aclose()
+        await similarity.aclose()
         await hub.aclose()
         await supervisor.aclose()
         await engine.aclose()

@@ -15,6 +15,8 @@ SCOPES: Mapping[str, str] = {
     "commands:write": "Change stored commands",
     "processes:read": "See managed processes, and what they print",
     "processes:write": "Make, start, stop and remove managed processes",
+    "scheduler:read": "See scheduled jobs, and what became of them",
+    "scheduler:write": "Change, run and pause scheduled jobs",
     "daemon:read": "See the state of the service",
     "daemon:write": "Let the service take work, or no more",
     "cutover:read": "See which stack answers the old routes, and how well",
@@ -43,7 +45,13 @@ class Role(StrEnum):
 
 _PRIVATE = frozenset({"audit:read", "users:read"})
 _VIEWER = frozenset(scope for scope in SCOPES if scope.endswith(":read")) - _PRIVATE
-_OPERATOR = _VIEWER | {"workflows:write", "groups:write", "commands:write", "processes:write"}
+_OPERATOR = _VIEWER | {
+    "workflows:write",
+    "groups:write",
+    "commands:write",
+    "scheduler:write",
+    "processes:write",
+}
 ROLES: Mapping[Role, frozenset[str]] = {
     Role.VIEWER: _VIEWER,
     Role.OPERATOR: _OPERATOR,

@@ -27,6 +27,7 @@ class RunStatus(StrEnum):
 
 
 ACTIVE = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
+FAILURES = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.LOST})
 
 
 class RunKind(StrEnum):
@@ -51,6 +52,13 @@ class Language(StrEnum):
     @property
     def has_steps(self) -> bool:
         return self in {Language.TOML, Language.YAML}
+
+
+class FoundBy(StrEnum):
+    """How a search has come upon a command."""
+
+    TEXT = "text"
+    NAME = "name"
 
 
 class When(StrEnum):
@@ -178,15 +186,33 @@ class Run:
 class RunRequest:
     """How a caller wants a run. `secrets` are variables like those of `env`, but never shown.
 
-    `timeout` is seconds.
+    `timeout` is seconds. `params` are values of a stored command's parameters. A `bare` run of one
+    gets neither its parameters nor its defaults: that is how the old contract has it. `run_id` is
+    for who must know the run before it is accepted.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     cwd: str | None = None
     timeout: float | None = None
-    group: str = DEFAULT_GROUP
+    group: str | None = None
     options: RunOptions = DEFAULT_OPTIONS
+    params: Mapping[str, Any] = field(default_factory=dict)
+    bare: bool = False
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunDefaults:
+    """What a run of a stored command gets unless its start says otherwise. `timeout` is seconds."""
+
+    timeout: float | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str | None = None
+    group: str | None = None
+
+
+NO_DEFAULTS = RunDefaults()
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +259,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A stored script. `group` is "" when it has none."""
+    """A stored script. `group` is "" when it has none; `defaults.group` is another: of slots.
+
+    `parameters` is a JSON schema of what a start may give it; `None` leaves that to the header.
+    """
 
     id: str
     name: str
@@ -247,6 +276,73 @@ class Command:
     execution_count: int = 0
     last_executed: float | None = None
     is_active: bool = True
+    defaults: RunDefaults = NO_DEFAULTS
+    parameters: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandVersion:
+    """What a command was at one time. `version` counts from 1; `at` is Unix seconds.
+
+    `author` and `note` are "" for what the old stack or another program has written.
+    """
+
+    version: int
+    at: float
+    author: str
+    note: str
+    name: str
+    code: str
+    language: Language
+    description: str
+    group: str
+    tags: tuple[str, ...]
+    defaults: RunDefaults
+    parameters: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFilter:
+    """Which commands: every field that is given must match, and all of the tags."""
+
+    active: bool | None = None
+    language: Language | None = None
+    group: str | None = None
+    tags: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A command that a search has found, by its text or by a name like the one asked for.
+
+    The higher the score the better, among those of one answer that were found alike.
+    """
+
+    command: Command
+    score: float
+    by: FoundBy
+
+
+@dataclass(frozen=True, slots=True)
+class CommandStats:
+    """How the runs of a command went that are still known. Times are seconds.
+
+    Durations are of runs that ended by themselves; percentiles are those of a run (nearest rank).
+    """
+
+    runs: int
+    statuses: Mapping[RunStatus, int]
+    mean: float | None
+    p50: float | None
+    p95: float | None
+    last_failure: Run | None
+
+    @property
+    def success_rate(self) -> float | None:
+        """Completed ones among those that completed or failed; cancelled ones say nothing."""
+        completed = self.statuses.get(RunStatus.COMPLETED, 0)
+        ended = completed + sum(self.statuses.get(status, 0) for status in FAILURES)
+        return completed / ended if ended else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,10 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _MAY_HOLD_ONE = re.compile(
-    r"mcli_|eyJ|bearer|basic|://|authori|passw|secret|token|api[_-]?key|cookie", re.IGNORECASE
+    r"mcli[hr]?_|eyJ|bearer|basic|://|authori|passw|secret|token|api[_-]?key|cookie", re.IGNORECASE
 )
 _SECRETS = (
-    re.compile(r"()\bmcli_[A-Za-z0-9_-]{16,}"),
+    re.compile(r"()\bmcli[hr]?_[A-Za-z0-9_-]{16,}"),
     re.compile(r"()\beyJ[\w-]{4,}(?:\.[\w-]*){1,4}"),  # a JWT (RFC 7519)
     re.compile(r"\b((?:bearer|basic)\s+)[^\s\"',;]+", re.IGNORECASE),
     re.compile(r"(://[^/\s:@]*:)[^/\s@]+(?=@)"),

@@ -37,7 +37,16 @@ def problem_response(error: AppError, instance: str) -> Response:
     """An application error as problem details."""
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     headers |= _challenge(error)
-    return _problem(error.status, error.code, error.title, error.detail, instance, headers=headers)
+    errors = [problem._asdict() for problem in error.fields]
+    return _problem(
+        error.status,
+        error.code,
+        error.title,
+        error.detail,
+        instance,
+        headers=headers,
+        errors=errors or None,
+    )
 
 
 def install(app: FastAPI) -> None:

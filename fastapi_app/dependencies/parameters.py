@@ -11,7 +11,15 @@ from typing import Annotated, Literal
 from fastapi import Depends, Query
 
 from fastapi_app.errors import InvalidRunError
-from fastapi_app.models import AuditFilter, RunFilter, RunKind, RunStatus, Stream
+from fastapi_app.models import (
+    AuditFilter,
+    CommandFilter,
+    Language,
+    RunFilter,
+    RunKind,
+    RunStatus,
+    Stream,
+)
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many items")]
 _MOMENT = "Unix seconds or ISO 8601"
@@ -97,6 +105,30 @@ async def audit_filter(
     )
 
 
+async def command_filter(
+    include_inactive: Annotated[bool, Query(alias="all", description="Inactive ones too")] = False,
+    active: Annotated[
+        bool | None, Query(description="Only those, or with `false` only the others; wins over all")
+    ] = None,
+    language: Annotated[Language | None, Query()] = None,
+    group: Annotated[str | None, Query()] = None,
+    tag: Annotated[list[str], Query(description="May be repeated: all of them")] = [],  # noqa: B006
+) -> CommandFilter:
+    """Read which commands are wanted."""
+    if active is None and not include_inactive:
+        active = True
+    return CommandFilter(active=active, language=language, group=group, tags=tag)
+
+
+async def since_moment(
+    since: Annotated[
+        str | None, Query(description=f"{_MOMENT}; runs accepted then or later")
+    ] = None,
+) -> float | None:
+    """Read from when on."""
+    return _moment("since", since)
+
+
 def _moment(name: str, text: str | None) -> float | None:
     if text is None:
         return None
@@ -119,3 +151,5 @@ def _moment(name: str, text: str | None) -> float | None:
 Wanted = Annotated[RunFilter, Depends(run_filter)]
 WantedEntries = Annotated[AuditFilter, Depends(audit_filter)]
 Position = Annotated[LogPosition, Depends(log_position)]
+WantedCommands = Annotated[CommandFilter, Depends(command_filter)]
+Since = Annotated[float | None, Depends(since_moment)]

@@ -7,16 +7,20 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from fastapi_app.draining import Draining, draining_of
+from fastapi_app.draining import Draining, Ends, draining_of, ends_of
 from fastapi_app.factory import Services
 from fastapi_app.services.accounts import AccountService
 from fastapi_app.services.audit import AuditService
+from fastapi_app.services.bundles import BundleService
+from fastapi_app.services.command_history import HistoryService
+from fastapi_app.services.command_search import SearchService
 from fastapi_app.services.commands import CommandService
 from fastapi_app.services.daemon import DaemonService
 from fastapi_app.services.groups import GroupService
 from fastapi_app.services.metrics import MetricsService
 from fastapi_app.services.processes import ProcessService
 from fastapi_app.services.runs import RunService
+from fastapi_app.services.scheduler import SchedulerService
 from fastapi_app.services.workflows import WorkflowService
 
 
@@ -53,6 +57,18 @@ async def _processes(found: AllServices) -> ProcessService:
     return found.processes
 
 
+async def _bundles(found: AllServices) -> BundleService:
+    return found.bundles
+
+
+async def _histories(found: AllServices) -> HistoryService:
+    return found.histories
+
+
+async def _search(found: AllServices) -> SearchService:
+    return found.search
+
+
 async def _daemon(found: AllServices) -> DaemonService:
     return found.daemon
 
@@ -65,17 +81,26 @@ async def _audit(found: AllServices) -> AuditService:
     return found.audit
 
 
+async def _scheduler(found: AllServices) -> SchedulerService:
+    return found.scheduler
+
+
 async def _metrics(found: AllServices) -> MetricsService:
     return found.metrics
 
 
 Drain = Annotated[Draining, Depends(_draining)]
+Streaming = Annotated[Ends, Depends(ends_of)]
 Workflows = Annotated[WorkflowService, Depends(_workflows)]
 Runs = Annotated[RunService, Depends(_runs)]
 Groups = Annotated[GroupService, Depends(_groups)]
 Commands = Annotated[CommandService, Depends(_commands)]
 Processes = Annotated[ProcessService, Depends(_processes)]
+Bundles = Annotated[BundleService, Depends(_bundles)]
+Histories = Annotated[HistoryService, Depends(_histories)]
+Search = Annotated[SearchService, Depends(_search)]
 Accounts = Annotated[AccountService, Depends(_accounts)]
 Daemon = Annotated[DaemonService, Depends(_daemon)]
 Audit = Annotated[AuditService, Depends(_audit)]
+Scheduler = Annotated[SchedulerService, Depends(_scheduler)]
 Metrics = Annotated[MetricsService, Depends(_metrics)]

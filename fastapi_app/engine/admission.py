@@ -48,6 +48,11 @@ class Admission:
         """How many runs wait, for whatever."""
         return self._entering + self._timers + self.queue.waiting + len(self._dependencies)
 
+    @property
+    def room(self) -> int:
+        """How many more may wait."""
+        return self._most_waiting - self.waiting
+
     def require_room(self, run: Run, runs: int = 1) -> None:
         """Make sure that so many more runs may wait.
 

@@ -232,6 +232,11 @@ class EmbeddedEngine:
         """Stop a run that nobody waits for any more, in the background."""
         self._background.start(self.stop(run, reason="the client left"))
 
+    @property
+    def room(self) -> int:
+        """How many more runs may wait."""
+        return self._admission.room
+
     def change_group(self, group: Group) -> None:
         """Let a group's slots and pause hold from now on; what runs already goes on."""
         self.queue.set_groups([group])

@@ -15,7 +15,7 @@ from fastapi_app.observability import Caller, without_secrets
 LINGER = 0.2
 """Seconds a line may wait for others to be written with."""
 LEAST_STATUS = {"all": 0, "failures": 500}
-_SUSPECT = ("mcli_", "eyJ", "=", ":")
+_SUSPECT = ("mcli", "eyJ", "=", ":")
 """What no secret in a path can do without."""
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from fastapi_app.dependencies.parameters import Cursor, Limit, WantedEntries
 from fastapi_app.dependencies.services import Audit
+from fastapi_app.routing import Router
 from fastapi_app.schemas.audit import AuditAnswer, AuditList
 from fastapi_app.schemas.problems import documented
 from fastapi_app.security import requires
 
-router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
+router = Router(prefix="/api/v1/audit", tags=["audit"])
 
 
 @router.get(

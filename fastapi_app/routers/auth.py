@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Path, Query, Request
+from fastapi import Form, Path, Query, Request
 
 from fastapi_app.dependencies.services import Accounts
+from fastapi_app.routing import Router
 from fastapi_app.schemas.auth import (
     KeyAnswer,
     KeyList,
@@ -29,7 +30,7 @@ from fastapi_app.schemas.problems import documented
 from fastapi_app.security import Caller, requires
 from fastapi_app.services.accounts import Tokens
 
-router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
+router = Router(prefix="/api/v1/auth", tags=["auth"])
 
 Everybody = Annotated[bool, Query(alias="all", description="Everybody's, by `users:read`")]
 UserName = Annotated[str, Path(max_length=100)]

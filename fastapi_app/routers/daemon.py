@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from fastapi_app.dependencies.services import Daemon
+from fastapi_app.routing import Router
 from fastapi_app.schemas.daemon import DaemonStatus
 from fastapi_app.schemas.problems import documented
 from fastapi_app.security import requires
 from fastapi_app.services.daemon import DaemonService
 
-router = APIRouter(prefix="/api/v1/daemon", tags=["daemon"])
+router = Router(prefix="/api/v1/daemon", tags=["daemon"])
 
 
 @router.get(

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from fastapi.responses import StreamingResponse
 
 from fastapi_app.dependencies.parameters import LogPosition
-from fastapi_app.draining import Draining
+from fastapi_app.draining import Ends
 from fastapi_app.models import LogPiece, Run, Stream
 from fastapi_app.schemas.events import ProgressEvent, StatusEvent
 from fastapi_app.schemas.fields import iso_now
@@ -66,7 +66,7 @@ def log_response(
     *,
     follow: bool,
     accept: str,
-    draining: Draining,
+    ends: Ends,
 ) -> StreamingResponse:
     """The log of a run in the form that `accept` asks for: text unless it names one of events.
 
@@ -76,19 +76,19 @@ def log_response(
     live.check_log(run)
     if SSE in accept or NDJSON in accept:
         items = log_events(live, run, position, follow=follow)
-        return log_items_response(items, accept, draining)
+        return log_items_response(items, accept, ends)
     pieces = live.log(run, offsets=position.offsets, streams=position.streams, follow=follow)
     return StreamingResponse(
-        _each(draining.until_end(pieces), lambda piece: piece.encoded(_text)),
+        _each(ends.until_end(pieces), lambda piece: piece.encoded(_text)),
         media_type="text/plain; charset=utf-8",
     )
 
 
 def log_items_response(
-    items: AsyncGenerator[tuple[Piece | Event, Reached], None], accept: str, draining: Draining
+    items: AsyncGenerator[tuple[Piece | Event, Reached], None], accept: str, ends: Ends
 ) -> StreamingResponse:
     """Pieces and events in the form that `accept` asks for; as text the pieces alone."""
-    until_end = draining.until_end(items)
+    until_end = ends.until_end(items)
     if SSE in accept:
         return sse_response(_each(until_end, lambda item: log_sse(*item)))
     if NDJSON in accept:
@@ -143,10 +143,10 @@ def change_sse(what: Change | Advance) -> bytes:
 def change_response(
     changes: AsyncGenerator[Change | Advance, None] | AsyncGenerator[Change, None],
     accept: str,
-    draining: Draining,
+    ends: Ends,
 ) -> StreamingResponse:
     """Status events in the form that `accept` asks for: NDJSON unless server-sent events."""
-    until_end: AsyncGenerator[Change | Advance, None] = draining.until_end(changes)
+    until_end: AsyncGenerator[Change | Advance, None] = ends.until_end(changes)
     if SSE in accept:
         return sse_response(_each(until_end, change_sse))
     return ndjson_response(_each(until_end, change_line))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from fastapi_app.dependencies.services import Groups
+from fastapi_app.routing import Router
 from fastapi_app.schemas.fields import GroupName
 from fastapi_app.schemas.groups import GroupAnswer, GroupList, GroupRequest
 from fastapi_app.schemas.problems import documented
 from fastapi_app.security import requires
 from fastapi_app.services.groups import GroupState
 
-router = APIRouter(prefix="/api/v1/groups", tags=["groups"])
+router = Router(prefix="/api/v1/groups", tags=["groups"])
 
 NewName = Annotated[GroupName, Path()]
 

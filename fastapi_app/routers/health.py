@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from fastapi_app.dependencies.services import Daemon, Drain
 from fastapi_app.errors import DrainingError
+from fastapi_app.routing import Router
 from fastapi_app.schemas.daemon import Liveness, Readiness
 from fastapi_app.schemas.problems import documented
 
-router = APIRouter(tags=["health"])
+router = Router(tags=["health"])
 
 
 @router.get("/livez", response_model=Liveness)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable
 from typing import TypeVar
 
-from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from fastapi import WebSocket, WebSocketDisconnect
 
 from fastapi_app.dependencies.live import Events, Live, Since
 from fastapi_app.dependencies.parameters import Position
@@ -15,10 +15,11 @@ from fastapi_app.errors import LogRemovedError, RunNotFoundError
 from fastapi_app.leaving import ClientLeftError, unless_client_leaves
 from fastapi_app.routers.events import change_message, log_events, log_message
 from fastapi_app.routers.process_answers import process_message
+from fastapi_app.routing import Router
 from fastapi_app.security import requires
 from fastapi_app.slow import TooSlowError, promptly
 
-router = APIRouter(prefix="/ws")
+router = Router(prefix="/ws")
 
 # Close codes of ours (4000 to 4999 are private use, RFC 6455 section 7.4.2).
 NOT_FOUND = 4404

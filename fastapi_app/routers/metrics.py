@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Response
+from fastapi import Header, Response
 
 from fastapi_app.dependencies.services import Metrics
+from fastapi_app.routing import Router
 from fastapi_app.security import requires
 
-router = APIRouter(tags=["metrics"])
+router = Router(tags=["metrics"])
 
 TEXT = "text/plain"
 OPENMETRICS = "application/openmetrics-text"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from fastapi_app.dependencies.live import Live
 from fastapi_app.dependencies.parameters import Cursor, Limit, LogPosition
-from fastapi_app.dependencies.services import AllServices, Drain, Processes
+from fastapi_app.dependencies.services import AllServices, Processes, Streaming
 from fastapi_app.leaving import unless_client_leaves
 from fastapi_app.models import Process, Stream
 from fastapi_app.routers.events import (
@@ -21,6 +21,7 @@ from fastapi_app.routers.events import (
     log_items_response,
 )
 from fastapi_app.routers.process_answers import process_answer, process_outcome
+from fastapi_app.routing import Router
 from fastapi_app.schemas.problems import documented
 from fastapi_app.schemas.processes import (
     ProcessAnswer,
@@ -36,7 +37,7 @@ from fastapi_app.services.processes import ManagedProcess, ProcessService
 from fastapi_app.supervision import ProcessState
 
 PATH = "/api/v1/daemon/processes"
-router = APIRouter(prefix=PATH, tags=["processes"])
+router = Router(prefix=PATH, tags=["processes"])
 
 DESCRIBED = {"command": "command", "args": "args", "cwd": "working_dir", "env": "environment"}
 """The fields of a request that say what is to be run, and what the services call them."""
@@ -205,7 +206,7 @@ async def logs(
     id: str,  # noqa: A002
     processes: Processes,
     live: Live,
-    draining: Drain,
+    ends: Streaming,
     lines: Annotated[
         int, Query(ge=0, le=1_000_000, description="The last so many of each stream")
     ] = 100,
@@ -220,7 +221,7 @@ async def logs(
         live.check_log(printed)
     streams = tuple(Stream) if stream == "all" else (Stream(stream),)
     items = _printed(processes, live, managed, lines, streams, follow=follow)
-    return log_items_response(items, accept, draining)
+    return log_items_response(items, accept, ends)
 
 
 async def _printed(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 from fastapi.responses import StreamingResponse
 
 from fastapi_app.dependencies.live import LastPosition, Live
 from fastapi_app.dependencies.parameters import Position
-from fastapi_app.dependencies.services import Drain, Runs
+from fastapi_app.dependencies.services import Runs, Streaming
 from fastapi_app.routers.events import NDJSON_CONTENT, SSE, behind, log_response
+from fastapi_app.routing import Router
 from fastapi_app.schemas.problems import documented
 from fastapi_app.schemas.workflows import (
     History,
@@ -28,7 +29,7 @@ from fastapi_app.schemas.workflows import (
 )
 from fastapi_app.security import requires
 
-router = APIRouter(prefix="/api/v1/workflows/{run_id}", tags=["runs"])
+router = Router(prefix="/api/v1/workflows/{run_id}", tags=["runs"])
 
 SOFTLY = StopRequest()
 
@@ -140,7 +141,7 @@ async def remove(run_id: str, runs: Runs) -> None:
 async def logs(
     run_id: str,
     live: Live,
-    draining: Drain,
+    ends: Streaming,
     position: Position,
     follow: Annotated[bool, Query(description="Go on until the run is over")] = False,
     accept: Annotated[str, Header()] = "",
@@ -149,4 +150,4 @@ async def logs(
     """What a run has printed; with `follow`, what it prints until it is over."""
     run = await live.get(run_id)
     place = behind(position, last_event_id)
-    return log_response(live, run, place, follow=follow, accept=accept, draining=draining)
+    return log_response(live, run, place, follow=follow, accept=accept, ends=ends)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import Header, Query
 from fastapi.responses import StreamingResponse
 
 from fastapi_app.dependencies.live import Events, LastSeq, Live, Since
-from fastapi_app.dependencies.services import Drain
+from fastapi_app.dependencies.services import Streaming
 from fastapi_app.routers.events import NDJSON, SSE, change_response
+from fastapi_app.routing import Router
 from fastapi_app.schemas.problems import documented
 from fastapi_app.security import requires
 
-router = APIRouter(prefix="/api/v1/workflows", tags=["events"])
+router = Router(prefix="/api/v1/workflows", tags=["events"])
 
 Follow = Annotated[bool, Query(description="Go on with what is still to happen")]
 Accept = Annotated[str, Header(include_in_schema=False)]
@@ -38,7 +39,7 @@ def _content(*names: str) -> dict[str, object]:
 )
 async def all_events(
     live: Live,
-    draining: Drain,
+    ends: Streaming,
     wanted: Events,
     since: Since = None,
     follow: Follow = True,
@@ -49,7 +50,7 @@ async def all_events(
     start = int(last_event_id) if last_event_id else since
     if start is None and not follow:
         start = 0
-    return change_response(live.changes(wanted, start, follow=follow), accept, draining)
+    return change_response(live.changes(wanted, start, follow=follow), accept, ends)
 
 
 @router.get(
@@ -67,7 +68,7 @@ async def all_events(
 async def events_of_run(
     run_id: str,
     live: Live,
-    draining: Drain,
+    ends: Streaming,
     since: Since = 0,
     follow: Follow = True,
     accept: Accept = "",
@@ -76,4 +77,4 @@ async def events_of_run(
     """Status and progress events of one run, from its beginning until it is over."""
     run = await live.get(run_id)
     start = int(last_event_id) if last_event_id else since
-    return change_response(live.changes_of(run, start, follow=follow), accept, draining)
+    return change_response(live.changes_of(run, start, follow=follow), accept, ends)

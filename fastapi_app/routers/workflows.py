@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from fastapi_app.dependencies.parameters import Cursor, Limit, Wanted
@@ -23,6 +23,7 @@ from fastapi_app.routers.events import (
     ndjson,
     start_event,
 )
+from fastapi_app.routing import Router
 from fastapi_app.schemas.problems import documented
 from fastapi_app.schemas.workflows import (
     CleanAnswer,
@@ -38,8 +39,9 @@ from fastapi_app.schemas.workflows import (
 from fastapi_app.security import requires
 from fastapi_app.services.live import LiveService
 from fastapi_app.services.runs import RunService
+from fastapi_app.services.workflows import WorkflowService
 
-router = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
+router = Router(prefix="/api/v1/workflows", tags=["workflows"])
 
 
 @router.post(
@@ -53,22 +55,22 @@ router = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
             "content": NDJSON_CONTENT,
         },
         202: {"model": ExecuteAnswer, "description": "Accepted, with `background`"},
-        **documented(400, 404, 413, 422, 503),
+        **documented(400, 404, 409, 413, 422, 503),
     },
 )
 async def execute(
     body: ExecuteRequest, request: Request, response: Response, services: AllServices
 ) -> ExecuteAnswer | Response:
-    """Run shell text: wait for its end, stream it, or leave it in the background."""
+    """Run shell text or a stored command: wait for its end, stream it, or do not wait."""
     workflows = services.workflows
     if body.background:
-        run = await workflows.accept(body.command, body.request())
+        run = await _accepted(workflows, body)
         response.status_code = 202
         response.headers["Location"] = f"/api/v1/workflows/{run.id}"
         return ExecuteAnswer(job_id=run.id, status=run.status)
     if body.stream:
         return await _streamed(request, services, body)
-    running = workflows.execute(body.command, body.request())
+    running = _execution(workflows, body)
     run = await unless_client_leaves(request.receive, running)
     return _finished(services.runs, run, services.settings.max_inline_output)
 
@@ -147,6 +149,22 @@ async def service_status(daemon: Daemon) -> WorkflowsStatus:
     )
 
 
+async def _accepted(workflows: WorkflowService, body: ExecuteRequest) -> Run:
+    if body.name is not None:
+        return await workflows.start(body.name, body.args, body.request())
+    return await workflows.accept(body.command or "", body.request())
+
+
+async def _execution(
+    workflows: WorkflowService,
+    body: ExecuteRequest,
+    on_start: Callable[[Run], None] | None = None,
+) -> Run:
+    if body.name is not None:
+        return await workflows.execute_named(body.name, body.args, body.request(), on_start)
+    return await workflows.execute(body.command or "", body.request(), on_start)
+
+
 def _started(run: Run, response: Response) -> StartAnswer:
     response.headers["Location"] = f"/api/v1/workflows/{run.id}"
     return StartAnswer(job_id=run.id, name=run.name, status=run.status)
@@ -167,9 +185,7 @@ def _finished(runs: RunService, run: Run, limit: int) -> ExecuteAnswer:
 async def _streamed(request: Request, services: Services, body: ExecuteRequest) -> Response:
     """Events of a run that ends when the client leaves."""
     started: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
-    running = asyncio.ensure_future(
-        services.workflows.execute(body.command, body.request(), started.set_result)
-    )
+    running = asyncio.ensure_future(_execution(services.workflows, body, started.set_result))
     try:
         await unless_client_leaves(request.receive, _either(running, started))
         if not started.done():  # refused: the answer is an error, or an end without a start

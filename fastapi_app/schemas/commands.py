@@ -1,13 +1,23 @@
-"""Bodies of `/api/v1/commands`."""
+"""Bodies of `/api/v1/commands`: what is stored and listed; others are in `command_answers`."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from fastapi_app.models import Command, Language
-from fastapi_app.schemas.fields import Flag, Name, Timestamp
+from fastapi_app.models import Command, Language, RunDefaults
+from fastapi_app.schemas.fields import (
+    Environment,
+    Flag,
+    GroupName,
+    Name,
+    Text,
+    Timeout,
+    Timestamp,
+)
 
 
 def _storable(value: str) -> str:
@@ -28,8 +38,13 @@ def _not_a_route(value: str) -> str:
     return value
 
 
-RESERVED = frozenset({".", "..", "create", "list"})
-"""Names that could be stored but never be looked up at `/api/v1/commands/{name}`."""
+RESERVED = frozenset({".", "..", "create", "export", "import", "list", "search", "tags"})
+"""Names that could be stored but never be looked up at `/api/v1/commands/{name}`.
+
+Commands that were called so before a word was taken stay: they run, are listed, and are found by
+their ids.
+"""
+LARGEST_SCHEMA = 64 * 1024
 CommandName = Annotated[Name, AfterValidator(_not_a_route)]
 Code = Annotated[
     str, Field(min_length=1, examples=["echo deploying $1"]), AfterValidator(_storable)
@@ -40,6 +55,46 @@ Description = Annotated[
 Group = Annotated[str, Field(max_length=200, examples=["ops"]), AfterValidator(_storable)]
 Tag = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
 Tags = Annotated[list[Tag], Field(max_length=100, examples=[["release"]])]
+
+
+def _schema(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode())
+    except ValueError as error:  # UnicodeEncodeError is one, too
+        raise ValueError("must be JSON: no lone surrogates, only finite numbers") from error
+    if size > LARGEST_SCHEMA:
+        raise ValueError(f"is too long: {size} bytes, at most {LARGEST_SCHEMA}")
+    return value
+
+
+ParameterSchema = Annotated[
+    dict[str, Any],
+    Field(
+        description="JSON schema of what a start may give; {} leaves that to the script's header",
+        examples=[{"type": "object", "properties": {"count": {"type": "integer", "default": 3}}}],
+    ),
+    AfterValidator(_schema),
+]
+
+
+class DefaultsBody(BaseModel):
+    """What a run of the command gets unless its start says otherwise."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    timeout: Timeout | None = None
+    env: Environment = {}
+    cwd: Text | None = Field(None, description="Working folder")
+    group: GroupName | None = None
+
+    def defaults(self) -> RunDefaults:
+        """The same for the services."""
+        return RunDefaults(**dict(self))
+
+    @classmethod
+    def of(cls, defaults: RunDefaults) -> Self:
+        """The defaults as clients see them."""
+        return cls.model_validate(defaults, from_attributes=True)
 
 
 class CommandRequest(BaseModel):
@@ -59,6 +114,16 @@ class CommandRequest(BaseModel):
     group: Group = ""
     tags: Tags = []
     is_active: Flag = True
+    defaults: DefaultsBody = DefaultsBody()
+    parameters: ParameterSchema = {}
+
+    def fields(self) -> dict[str, Any]:
+        """Every field for the services."""
+        return _for_services(dict(self))
+
+    def given(self) -> dict[str, Any]:
+        """The fields the client sent, for the services."""
+        return _for_services({name: getattr(self, name) for name in self.model_fields_set})
 
 
 class CommandChanges(BaseModel):
@@ -75,11 +140,22 @@ class CommandChanges(BaseModel):
     group: Group | None = None
     tags: Tags | None = None
     is_active: Flag | None = None
+    defaults: DefaultsBody | None = Field(None, description="Replaces all of them; {} for none")
+    parameters: ParameterSchema | None = None
 
     def given(self) -> dict[str, Any]:
-        """The fields the client sent with a value."""
-        values = self.model_dump(exclude_none=True)
-        return values | ({"tags": tuple(values["tags"])} if "tags" in values else {})
+        """The fields the client sent with a value, for the services."""
+        return _for_services({name: value for name, value in self if value is not None})
+
+
+def _for_services(values: dict[str, Any]) -> dict[str, Any]:
+    if "tags" in values:
+        values["tags"] = tuple(values["tags"])
+    if "defaults" in values:
+        values["defaults"] = values["defaults"].defaults()
+    if "parameters" in values:
+        values["parameters"] = values["parameters"] or None
+    return values
 
 
 class CommandSummary(BaseModel):
@@ -108,6 +184,35 @@ class CommandAnswer(CommandSummary):
     """A stored command."""
 
     code: str
+    defaults: DefaultsBody
+    parameters: dict[str, Any] = Field(description="The JSON schema it was given, if any")
+    declared: dict[str, Any] | None = Field(
+        description="What a start is held to: `parameters`, else what the header declares"
+    )
+    version: int = Field(description="Of its history, the latest")
+    namesake: str | None = Field(
+        description="Another command, whose name differs from this one's in case alone"
+    )
+
+    @classmethod
+    def described(
+        cls,
+        command: Command,
+        *,
+        version: int,
+        declared: Mapping[str, Any] | None,
+        namesake: str | None,
+    ) -> Self:
+        """The command as clients see it, with what else there is to say of it."""
+        return cls(
+            **dict(CommandSummary.of(command)),
+            code=command.code,
+            defaults=DefaultsBody.of(command.defaults),
+            parameters=dict(command.parameters or {}),
+            declared=None if declared is None else dict(declared),
+            version=version,
+            namesake=namesake,
+        )
 
 
 class CommandList(BaseModel):

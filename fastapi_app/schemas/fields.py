@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, PlainSerializer, WithJsonSchema
 
@@ -81,6 +81,14 @@ Secrets = Annotated[
 ]
 After = Annotated[
     list[Text], Field(max_length=1000, description="Ids of runs that are to be over before")
+]
+Parameters = Annotated[
+    dict[str, Any],
+    Field(
+        max_length=64,
+        examples=[{"count": 3}],
+        description="Values of the parameters that the command declares",
+    ),
 ]
 Priority = Annotated[
     int, Field(strict=True, ge=-1000, le=1000, description="Higher ones start first")

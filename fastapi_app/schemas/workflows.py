@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -28,6 +28,7 @@ from fastapi_app.schemas.fields import (
     Grace,
     GroupName,
     Nice,
+    Parameters,
     Priority,
     Secrets,
     ShellText,
@@ -48,7 +49,9 @@ class RunTerms(BaseModel):
     env: Environment = {}
     secrets: Secrets = {}
     cwd: Text | None = Field(None, description="Working folder; the server's without it")
-    group: GroupName = DEFAULT_GROUP
+    group: GroupName | None = Field(
+        None, description=f"Without it the command's own, else `{DEFAULT_GROUP}`"
+    )
     priority: Priority = 0
     after: After = []
     on: When = Field(When.SUCCESS, description="Which ends of the runs in `after` let it start")
@@ -81,14 +84,36 @@ class RunTerms(BaseModel):
         )
 
 
-class ExecuteRequest(RunTerms):
-    """Shell text to run."""
+class StoredTerms(RunTerms):
+    """How a stored command is to be run."""
+
+    args: Arguments = []
+    params: Parameters = {}
+
+    def request(self) -> RunRequest:
+        """The same for the services."""
+        return replace(super().request(), params=self.params)
+
+
+class ExecuteRequest(StoredTerms):
+    """Shell text to run, or a stored command."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"command": "echo hi"}]})
 
-    command: ShellText
+    command: ShellText | None = None
+    name: str | None = Field(
+        None, min_length=1, description="Of a stored command, instead of `command`"
+    )
     background: Flag = Field(False, description="Answer at once; the run goes on by itself")
     stream: Flag = Field(False, description="Answer with events (NDJSON) as they come")
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> Self:
+        if (self.command is None) == (self.name is None):
+            raise ValueError("give `command` or `name`: what is to be run?")
+        if self.name is None and (self.args or self.params):
+            raise ValueError("`args` and `params` need `name`: shell text has none")
+        return self
 
     @model_validator(mode="after")
     def _in_the_background(self) -> Self:
@@ -110,7 +135,7 @@ class ExecuteAnswer(BaseModel):
     truncated: bool | None = Field(None, description="There is more at /{id}/logs")
 
 
-class StartRequest(RunTerms):
+class StartRequest(StoredTerms):
     """A stored command to start as a background workflow."""
 
     model_config = ConfigDict(
@@ -118,7 +143,6 @@ class StartRequest(RunTerms):
     )
 
     name: str = Field(min_length=1, examples=["deploy"])
-    args: Arguments = []
 
 
 class StartAnswer(BaseModel):

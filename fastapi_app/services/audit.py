@@ -91,6 +91,12 @@ class AuditService:
         return await self._entries.remove_before(time.time() - self._retention)
 
 
+def caller_name() -> str:
+    """The name of whoever asks for what is being done; "" when nobody is known."""
+    caller = CALLER.get()
+    return "" if caller is None or caller.principal is None else _kept(caller.principal.name, 200)
+
+
 def _kept(text: str, longest: int = LONGEST) -> str:
     """As much of a text as is kept, in a form every database takes."""
     return text[:longest].encode("utf-8", "replace").decode().replace("\0", "\N{SYMBOL FOR NULL}")

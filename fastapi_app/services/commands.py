@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from fastapi_app.errors import CommandNotFoundError
-from fastapi_app.models import Command, Language, Page
+from fastapi_app.errors import CommandNotFoundError, InvalidParametersError
+from fastapi_app.models import (
+    NO_DEFAULTS,
+    Command,
+    CommandFilter,
+    Language,
+    Page,
+    RunDefaults,
+)
 from fastapi_app.services import cursors
-from fastapi_app.services.audit import AuditService
+from fastapi_app.services.audit import AuditService, caller_name
 from fastapi_app.services.documents import parse
 from fastapi_app.services.ids import new_id
+from fastapi_app.services.parameters import Schema, check_declared, declared_by
 from fastapi_app.storage.commands import CommandStore
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A command, its latest version, and what else there is to say of it.
+
+    `declared` is the JSON schema that its starts are held to. `namesake` is another command, whose
+    name differs in case alone.
+    """
+
+    command: Command
+    version: int
+    declared: Schema | None
+    namesake: str | None
 
 
 class CommandService:
@@ -33,14 +57,16 @@ class CommandService:
         group: str = "",
         tags: Sequence[str] = (),
         is_active: bool = True,
+        defaults: RunDefaults = NO_DEFAULTS,
+        parameters: Schema | None = None,
     ) -> Command:
         """Store a new command.
 
         Raises:
             CommandExistsError: the name is taken.
             InvalidDocumentError: it is to be a document of steps, and is none.
+            InvalidParametersError: what it declares cannot be used.
         """
-        _check(language, code)
         now = time.time()
         command = Command(
             id=new_id(),
@@ -53,8 +79,11 @@ class CommandService:
             group=group,
             tags=tuple(tags),
             is_active=is_active,
+            defaults=defaults,
+            parameters=parameters,
         )
-        await self._commands.add(command)
+        await asyncio.to_thread(check, command)
+        await self._commands.add(command, author=caller_name())
         await self._audit.record("command.create", name)
         return command
 
@@ -74,63 +103,103 @@ class CommandService:
         """
         return _required(await self._commands.by_id(command_id), command_id)
 
-    async def update(self, name: str, changes: Mapping[str, Any]) -> Command:
-        """Change some fields of a command.
+    async def find(self, name: str) -> Command:
+        """The command of that name, or with that id when no command is called so.
+
+        An id reaches what has come to have the name of a route, such as `search`.
+
+        Raises:
+            CommandNotFoundError: there is none.
+        """
+        found = await self._commands.by_name(name)
+        if found is None and _is_id(name):
+            found = await self._commands.by_id(name.lower())
+        return _required(found, name)
+
+    async def described(self, command: Command) -> Described:
+        """The command with what else there is to say of it."""
+        version, namesake = await self._commands.about(command)
+        try:
+            declared = declared_by(command)
+        except InvalidParametersError:  # written by another program; a start tells what is wrong
+            declared = None
+        return Described(command, version, declared, namesake)
+
+    async def update(self, name: str, changes: Mapping[str, Any], note: str = "") -> Command:
+        """Change some fields of a command; what it was becomes a version.
 
         Raises:
             CommandNotFoundError: there is none of that name.
             CommandExistsError: its new name is taken.
             InvalidDocumentError: it is to be a document of steps, and is none.
+            InvalidParametersError: what it declares cannot be used.
         """
-        command = await self.get(name)
+        command = await self.find(name)
         changed = replace(command, **changes, updated_at=time.time())
-        _check(changed.language, changed.code)
-        await self._commands.replace(changed)
-        await self._audit.record("command.change", name, detail=", ".join(changes))
+        await asyncio.to_thread(check, changed)
+        await self._commands.replace(changed, author=caller_name(), note=note)
+        await self._audit.record("command.change", command.name, detail=note or ", ".join(changes))
         return changed
 
     async def delete(self, name: str) -> None:
-        """Forget a command; its runs stay.
+        """Forget a command and its history; its runs stay.
 
         Raises:
             CommandNotFoundError: there is none of that name.
         """
-        command = await self.get(name)
+        command = await self.find(name)
         await self._commands.delete(command.id)
-        await self._audit.record("command.delete", name)
+        await self._audit.record("command.delete", command.name)
 
     async def page(
         self,
+        wanted: CommandFilter,
         *,
-        include_inactive: bool = False,
-        language: Language | None = None,
-        group: str | None = None,
         cursor: str | None = None,
         limit: int = 50,
+        whole: bool = True,
     ) -> Page[Command]:
-        """Commands by name.
+        """Commands by name; not `whole`: without code, defaults and parameters.
 
         Raises:
             InvalidCursorError: the cursor is not one of ours.
         """
-        found = await self._commands.page(
-            include_inactive=include_inactive,
-            language=language,
-            group=group,
-            after=cursors.decode_name(cursor) if cursor else None,
-            limit=limit + 1,
-        )
+        after = cursors.decode_name(cursor) if cursor else None
+        read = self._commands.page if whole else self._commands.summaries
+        found = await read(wanted, after=after, limit=limit + 1)
         items = found[:limit]
         return Page(items, cursors.encode(items[-1].name) if len(found) > limit else None)
 
     async def all(self, *, include_inactive: bool = False) -> list[Command]:
         """Every command, by name."""
-        return await self._commands.page(include_inactive=include_inactive)
+        return await self._commands.page(_any_or_active(include_inactive))
+
+    async def summaries(self, *, include_inactive: bool = False) -> list[Command]:
+        """The same without code, defaults and parameters."""
+        return await self._commands.summaries(_any_or_active(include_inactive))
 
 
-def _check(language: Language, code: str) -> None:
-    if language.has_steps:
-        parse(language, code)
+def check(command: Command) -> None:
+    """Refuse what could never run.
+
+    Raises:
+        InvalidDocumentError: it is to be a document of steps, and is none.
+        InvalidParametersError: what it declares cannot be used.
+    """
+    if command.language.has_steps:
+        parse(command.language, command.code)
+    check_declared(command.language, command.code, command.parameters)
+
+
+def _any_or_active(include_inactive: bool) -> CommandFilter:
+    return CommandFilter(active=None if include_inactive else True)
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
 
 
 def _required(command: Command | None, key: str) -> Command:

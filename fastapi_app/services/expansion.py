@@ -53,7 +53,7 @@ def _step_run(
         env={**document.env, **step.env, **request.env, **request.secrets},
         cwd=request.cwd,
         timeout=step.timeout,
-        group=step.group or request.group,
+        group=step.group or parent.group,
         parent_id=parent.id,
         options=RunOptions(
             priority=step.priority or asked.priority,

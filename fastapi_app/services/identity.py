@@ -48,8 +48,8 @@ class IdentityService:
             InvalidTokenError: nobody's, or not any more.
             StorageUnavailableError: nobody can tell.
         """
-        if len(token) > LONGEST:
-            raise InvalidTokenError("The token is too long to be one")
+        if len(token) > LONGEST or not token.isascii():
+            raise InvalidTokenError("The token is too long to be one, or has letters that none has")
         if hmac.compare_digest(token.encode(), self._home_token):
             return OWNER
         epoch = await self._epoch.current()
@@ -73,6 +73,9 @@ class IdentityService:
         if self._watching is None:
             self._watching = asyncio.create_task(self._watch())
         try:
+            with contextlib.suppress(StorageUnavailableError):  # what held goes on
+                if not await self._holds(principal):  # it was taken away on the way here
+                    return
             await waiter
         finally:
             self._open.pop(waiter, None)

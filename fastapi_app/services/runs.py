@@ -66,6 +66,10 @@ class RunService:
             raise RunNotFoundError(run_id)
         return run
 
+    async def exists(self, run_id: str) -> bool:
+        """Whether there is such a run."""
+        return await self._runs.get(run_id) is not None
+
     async def page(
         self, wanted: RunFilter, *, cursor: str | None = None, limit: int = 50
     ) -> Page[Run]:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from fastapi_app.engine.embedded import EmbeddedEngine
 from fastapi_app.engine.launch import Scripts
 from fastapi_app.errors import (
+    AppError,
     CommandInactiveError,
     CommandNotFoundError,
     DaemonStoppedError,
@@ -20,10 +21,11 @@ from fastapi_app.errors import (
     RunActiveError,
     StorageUnavailableError,
 )
-from fastapi_app.models import DEFAULT_OPTIONS, Command, Run, RunKind, RunRequest
+from fastapi_app.models import DEFAULT_GROUP, DEFAULT_OPTIONS, Command, Run, RunKind, RunRequest
 from fastapi_app.services import expansion
 from fastapi_app.services.documents import parse
 from fastapi_app.services.ids import new_id
+from fastapi_app.services.prepared import prepared
 from fastapi_app.storage.commands import CommandStore
 from fastapi_app.storage.runs import RunStore
 from fastapi_app.storage.state import StateStore
@@ -104,6 +106,8 @@ class WorkflowService:
     ) -> Run:
         """Run a stored command in its own temporary folder and wait for its end.
 
+        This is the old contract's way: without the command's defaults and parameters.
+
         Raises:
             DaemonStoppedError: the daemon takes no work.
             CommandInactiveError: the command is not active.
@@ -113,9 +117,35 @@ class WorkflowService:
         run = self.run_of(RunKind.EXECUTE, command, args, request)
         if command.language.has_steps:
             return await self._execute_document(run, command, args, request)
-        self._write_script(run, command)
-        self._count(command, run)
-        return await self._engine.attend(run)
+        return await self._attend_stored(run, command)
+
+    async def execute_named(
+        self,
+        name: str,
+        args: Sequence[str] = (),
+        request: RunRequest = AS_IS,
+        on_start: Callable[[Run], None] | None = None,
+    ) -> Run:
+        """Run a stored command, with its defaults and parameters, and wait for its end.
+
+        Raises:
+            CommandNotFoundError: there is none of that name.
+            CommandInactiveError, DaemonStoppedError, GroupNotFoundError, QueueFullError: it cannot
+                run now.
+            InvalidRunError: `cwd` is no folder; or it is a document of steps, and `on_start` wants
+                the output of one process.
+            InvalidParametersError: the values of its parameters are not right.
+        """
+        await self._require_daemon()
+        command = await self._named(name)
+        args, request = await prepared(command, args, request)
+        request = replace(request, timeout=request.timeout or self.default_timeout)
+        run = self.run_of(RunKind.EXECUTE, command, args, request)
+        if command.language.has_steps:
+            if on_start is not None:
+                raise InvalidRunError(f"{name!r} has steps: start it, and follow each of them.")
+            return await self._execute_document(run, command, args, request)
+        return await self._attend_stored(run, command, on_start)
 
     async def start(self, name: str, args: Sequence[str] = (), request: RunRequest = AS_IS) -> Run:
         """Accept a stored command as a background workflow; committed when this returns.
@@ -125,12 +155,12 @@ class WorkflowService:
             CommandInactiveError, DaemonStoppedError, GroupNotFoundError, QueueFullError: it cannot
                 run now.
             InvalidRunError: `cwd` is no folder, or a run it is to follow is unknown.
+            InvalidParametersError: the values of its parameters are not right.
         """
         await self._require_daemon()
-        command = await self._commands.by_name(name)
-        if command is None:
-            raise CommandNotFoundError(name)
+        command = await self._named(name)
         await self._require_known(request.options.after)
+        args, request = await prepared(command, args, request)
         run = self.run_of(RunKind.WORKFLOW, command, args, request)
         return await self._accept_stored(run, command, args, request)
 
@@ -162,6 +192,25 @@ class WorkflowService:
     async def until_started(self, run: Run) -> Run:
         """An accepted run once its child runs, or as it stands when no slot comes free."""
         return await self._engine.until_started(run)
+
+    async def _named(self, name: str) -> Command:
+        command = await self._commands.by_name(name)
+        if command is None:
+            raise CommandNotFoundError(name)
+        if not command.is_active:
+            raise CommandInactiveError(name)
+        return command
+
+    async def _attend_stored(
+        self, run: Run, command: Command, on_start: Callable[[Run], None] | None = None
+    ) -> Run:
+        self._write_script(run, command)
+        self._count(command, run)
+        try:
+            return await self._engine.attend(run, on_start)
+        except AppError:
+            self._scripts.remove(run.id)  # it was refused: nobody else will
+            raise
 
     async def _accept_stored(
         self, run: Run, command: Command, args: Sequence[str], request: RunRequest
@@ -225,14 +274,14 @@ def _run(kind: RunKind, command: str, request: RunRequest) -> Run:
     if request.secrets:
         options = replace(options, secrets=tuple(request.secrets))
     return Run(
-        id=new_id(),
+        id=request.run_id or new_id(),
         kind=kind,
         command=command,
         created_at=time.time(),
         env={**request.env, **request.secrets} if request.secrets else request.env,
         cwd=_folder(request.cwd),
         timeout=request.timeout,
-        group=request.group,
+        group=request.group or DEFAULT_GROUP,
         options=options,
     )
 

@@ -1,26 +1,36 @@
-"""Rows of the `commands` table to `Command` and back."""
+"""The `commands` table: look up, list, write. Triggers keep history and index: command_triggers."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, bindparam, collate, select, update
+from sqlalchemy import Select, String, bindparam, collate, func, select, text, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fastapi_app.errors import CommandExistsError
-from fastapi_app.models import Command, Language
+from fastapi_app.models import Command, CommandFilter
+from fastapi_app.storage.command_filter import matching
+from fastapi_app.storage.command_rows import (
+    SUMMARY,
+    command_to_row,
+    row_to_command,
+    row_to_summary,
+)
 from fastapi_app.storage.database import Database
-from fastapi_app.storage.tables import commands
+from fastapi_app.storage.tables import command_index, command_versions, commands
 from fastapi_app.storage.text import storable
 
 # Names sort by code point on every database, so that a page boundary means the same everywhere.
 CODE_POINT_ORDER = "C"
+ALL = CommandFilter()
+_MANY = 500
+"""Names in one statement; databases bound the number of parameters."""
 
-_LANGUAGES = {str(language): language for language in Language}
+_WHOLE = select(commands)
+_SUMMARY = select(*(commands.c[name] for name in SUMMARY))
 _BY_ID = select(commands).where(commands.c.id == bindparam("key"))
 _BY_NAME = select(commands).where(commands.c.name == bindparam("key"))
 _COUNT = (
@@ -28,48 +38,90 @@ _COUNT = (
     .where(commands.c.id == bindparam("command_id"))
     .values(execution_count=commands.c.execution_count + 1, last_executed=bindparam("at"))
 )
+_COUNTERS = ("id", "created_at", "execution_count", "last_executed")
+_REPLACE = update(commands).where(commands.c.id == bindparam("command_id"))
+# The version that the write has just made, if it has made one.
+_SIGN = (
+    update(command_versions)
+    .where(
+        command_versions.c.command_id == bindparam("signed"),
+        command_versions.c.version
+        == select(func.max(command_versions.c.version))
+        .where(command_versions.c.command_id == bindparam("signed"))
+        .scalar_subquery(),
+        command_versions.c.at == bindparam("written_at"),
+    )
+    .values(author=bindparam("new_author"), note=bindparam("new_note"))
+)
+_ABOUT = select(
+    select(func.max(command_versions.c.version))
+    .where(command_versions.c.command_id == bindparam("key"))
+    .scalar_subquery()
+    .label("version"),
+    select(func.min(commands.c.name))
+    .select_from(command_index.join(commands, commands.c.id == command_index.c.command_id))
+    .where(
+        command_index.c.folded == func.lower(bindparam("name", type_=String)),
+        command_index.c.command_id != bindparam("key"),
+    )
+    .scalar_subquery()
+    .label("namesake"),
+)
 
 
 class CommandStore:
-    """Stored commands in the database."""
+    """Stored commands in the database. `author` and `note` go into the history."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    async def add(self, command: Command) -> None:
+    async def add(self, command: Command, *, author: str = "", note: str = "") -> None:
         """Commit a new command.
 
         Raises:
             CommandExistsError: the name is taken.
         """
-        try:
-            async with self._db.write() as connection:
-                await connection.execute(commands.insert(), _to_row(command))
-        except IntegrityError as error:
-            raise CommandExistsError(command.name) from error
+        await self.write([command], [], author=author, note=note)
 
-    async def replace(self, command: Command) -> None:
+    async def replace(self, command: Command, *, author: str = "", note: str = "") -> None:
         """Commit every field a person sets; counters stay with the database.
 
         Raises:
             CommandExistsError: the new name is taken.
         """
-        row = _to_row(command)
-        for counter in ("id", "created_at", "execution_count", "last_executed"):
-            del row[counter]
+        await self.write([], [command], author=author, note=note)
+
+    async def write(
+        self, new: Sequence[Command], changed: Sequence[Command], *, author: str, note: str
+    ) -> None:
+        """Commit new commands and every field a person sets of others, all or none.
+
+        Raises:
+            CommandExistsError: a name is taken.
+        """
+        written = [*new, *changed]
         try:
             async with self._db.write() as connection:
-                await connection.execute(
-                    update(commands).where(commands.c.id == command.id).values(row)
-                )
+                if len(written) > 1:
+                    await self._alone(connection)
+                if new:
+                    await connection.execute(commands.insert(), [command_to_row(c) for c in new])
+                for command in changed:
+                    row = command_to_row(command)
+                    values = {name: row[name] for name in row if name not in _COUNTERS}
+                    await connection.execute(_REPLACE.values(values), {"command_id": command.id})
+                if author or note:
+                    signed = [_signed(command, author, note) for command in written]
+                    await connection.execute(_SIGN, signed)
         except IntegrityError as error:
-            raise CommandExistsError(command.name) from error
+            raise CommandExistsError(", ".join(command.name for command in written)) from error
 
     def count_execution(self, command_id: str, at: float) -> asyncio.Future[bool | None]:
         """Commit one more execution: on its way at once, committed when the future is done."""
         return self._db.grouped.submit(3, _COUNT, {"command_id": command_id, "at": at})
 
     async def delete(self, command_id: str) -> None:
+        """Commit that a command is forgotten, and its history with it."""
         async with self._db.write() as connection:
             await connection.execute(commands.delete().where(commands.c.id == command_id))
 
@@ -79,74 +131,76 @@ class CommandStore:
     async def by_name(self, name: str) -> Command | None:
         return await self._one(_BY_NAME, name)
 
+    async def named(self, names: Sequence[str]) -> dict[str, Command]:
+        """Those of these names that there are."""
+        return {c.name: c for c in await self._many(commands.c.name, names)}
+
+    async def with_ids(self, ids: Sequence[str]) -> dict[str, Command]:
+        """Those with these ids that there are."""
+        return {c.id: c for c in await self._many(commands.c.id, ids)}
+
+    async def about(self, command: Command) -> tuple[int, str | None]:
+        """Its version, and the name of another command that differs from its own in case alone."""
+        found = await self._db.first(_ABOUT, {"key": command.id, "name": command.name})
+        return (found["version"] or 0, found["namesake"]) if found is not None else (0, None)
+
     async def page(
-        self,
-        *,
-        include_inactive: bool,
-        language: Language | None = None,
-        group: str | None = None,
-        after: str | None = None,
-        limit: int | None = None,
+        self, wanted: CommandFilter = ALL, *, after: str | None = None, limit: int | None = None
     ) -> list[Command]:
         """Commands by name, those behind the name `after`, at most `limit`."""
-        if not storable(group):
+        statement = self._page(_WHOLE, wanted, after, limit)
+        if statement is None:
             return []
-        name = commands.c.name if self._db.is_sqlite else collate(commands.c.name, CODE_POINT_ORDER)
-        statement = select(commands).order_by(name).limit(limit)
-        if not include_inactive:
-            statement = statement.where(commands.c.is_active)
-        if language is not None:
-            statement = statement.where(commands.c.language == str(language))
-        if group is not None:
-            statement = statement.where(commands.c.group_name == group)
-        if after is not None:
-            statement = statement.where(name > after)
         async with self._db.read() as connection:
             found = (await connection.execute(statement)).mappings()
-            return [_to_command(row) for row in found]
+            return [row_to_command(row) for row in found]
+
+    async def summaries(
+        self, wanted: CommandFilter = ALL, *, after: str | None = None, limit: int | None = None
+    ) -> list[Command]:
+        """The same without code, defaults and parameters, which lists do not show."""
+        statement = self._page(_SUMMARY, wanted, after, limit)
+        if statement is None:
+            return []
+        async with self._db.read() as connection:
+            return [row_to_summary(row) for row in await connection.execute(statement)]
+
+    def _page(
+        self, what: Select[Any], wanted: CommandFilter, after: str | None, limit: int | None
+    ) -> Select[Any] | None:
+        """What to ask for; `None` when no row can match."""
+        if not storable(wanted.group, *wanted.tags):
+            return None
+        name = commands.c.name if self._db.is_sqlite else collate(commands.c.name, CODE_POINT_ORDER)
+        statement = matching(what, wanted, is_sqlite=self._db.is_sqlite)
+        statement = statement.order_by(name).limit(limit)
+        return statement if after is None else statement.where(name > after)
 
     async def _one(self, statement: Select[Any], key: str) -> Command | None:
         if not storable(key):
             return None
         values = await self._db.first(statement, {"key": key})
-        return None if values is None else _to_command(values)
+        return None if values is None else row_to_command(values)
+
+    async def _many(self, column: Any, keys: Sequence[str]) -> list[Command]:  # noqa: ANN401
+        found: list[Command] = []
+        for start in range(0, len(keys), _MANY):
+            statement = select(commands).where(column.in_(keys[start : start + _MANY]))
+            async with self._db.read() as connection:
+                rows = (await connection.execute(statement)).mappings()
+                found += [row_to_command(row) for row in rows]
+        return found
+
+    async def _alone(self, connection: AsyncConnection) -> None:
+        """Let nobody else write commands meanwhile: two who wrote several could wait for ever."""
+        if not self._db.is_sqlite:
+            await connection.execute(text("LOCK TABLE commands IN SHARE ROW EXCLUSIVE MODE"))
 
 
-@lru_cache(1024)
-def _tags(text: str) -> tuple[str, ...]:
-    """Tags as they are stored; many commands have the same, or none."""
-    return tuple(json.loads(text))
-
-
-def _to_row(command: Command) -> dict[str, Any]:
+def _signed(command: Command, author: str, note: str) -> dict[str, object]:
     return {
-        "id": command.id,
-        "name": command.name,
-        "description": command.description,
-        "code": command.code,
-        "language": str(command.language),
-        "group_name": command.group,
-        "tags": json.dumps(command.tags),
-        "created_at": command.created_at,
-        "updated_at": command.updated_at,
-        "execution_count": command.execution_count,
-        "last_executed": command.last_executed,
-        "is_active": command.is_active,
+        "signed": command.id,
+        "written_at": command.updated_at,
+        "new_author": author,
+        "new_note": note,
     }
-
-
-def _to_command(values: Mapping[Any, Any]) -> Command:
-    return Command(
-        id=values["id"],
-        name=values["name"],
-        description=values["description"],
-        code=values["code"],
-        language=_LANGUAGES[values["language"]],
-        group=values["group_name"],
-        tags=_tags(values["tags"]),
-        created_at=values["created_at"],
-        updated_at=values["updated_at"],
-        execution_count=values["execution_count"],
-        last_executed=values["last_executed"],
-        is_active=bool(values["is_active"]),
-    )

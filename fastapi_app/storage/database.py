@@ -147,6 +147,11 @@ async def open_database(url: str) -> Database:
     return database
 
 
+def attach(url: str) -> Database:
+    """The database at `url` as another process has made it; for processes beside the server."""
+    return Database(_create_engine(url))
+
+
 def _create_engine(url: str) -> AsyncEngine:
     try:
         parsed = make_url(url)

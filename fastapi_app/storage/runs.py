@@ -219,7 +219,7 @@ class RunStore:
         if not storable(run_id):
             return None
         values = await self._db.first(_BY_ID, {"run_id": run_id})
-        return None if values is None else _to_run(values)
+        return None if values is None else row_to_run(values)
 
     async def unfinished(self) -> list[Run]:
         """Every run that is queued or running, oldest first."""
@@ -314,7 +314,7 @@ class RunStore:
 
     async def _fetch(self, statement: Select[Any]) -> list[Run]:
         async with self._db.read() as connection:
-            return [_to_run(row) for row in (await connection.execute(statement)).mappings()]
+            return [row_to_run(row) for row in (await connection.execute(statement)).mappings()]
 
 
 def _matching(statement: Select[Any], wanted: RunFilter) -> Select[Any]:
@@ -351,7 +351,8 @@ def run_row(run: Run) -> dict[str, Any]:
     return row
 
 
-def _to_run(values: Mapping[Any, Any]) -> Run:
+def row_to_run(values: Mapping[Any, Any]) -> Run:
+    """The run that was stored so."""
     return Run(
         **{name: values[name] for name in _PLAIN}
         | {

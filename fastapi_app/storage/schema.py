@@ -7,10 +7,11 @@ import importlib
 from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select
 
 from fastapi_app.errors import StartupError
+from fastapi_app.storage.command_triggers import create_command_triggers
 from fastapi_app.storage.tables import metadata
 from fastapi_app.storage.triggers import create_triggers
 
-HEAD = "0005"
+HEAD = "0007"
 """The newest revision. A test holds it against the revisions there are."""
 version_table = Table(
     "alembic_version", MetaData(), Column("version_num", String(32), primary_key=True)
@@ -34,6 +35,7 @@ def bring_up_to_date(connection: Connection) -> None:
     if not present & {*metadata.tables, version_table.name}:
         metadata.create_all(connection)
         create_triggers(connection)
+        create_command_triggers(connection)
         version_table.create(connection)
         connection.execute(version_table.insert(), {"version_num": HEAD})
         return

@@ -14,8 +14,10 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    text,
     true,
 )
+from sqlalchemy.dialects.postgresql import TSVECTOR
 
 metadata = MetaData()
 
@@ -34,6 +36,48 @@ commands = Table(
     Column("execution_count", Integer, nullable=False, server_default="0"),
     Column("last_executed", Double),
     Column("is_active", Boolean, nullable=False, server_default=true()),
+    # Of the new stack alone: defaults of runs and declared parameters, as JSON.
+    Column("options", Text),
+)
+
+command_versions = Table(
+    "command_versions",
+    metadata,
+    Column("command_id", String(36), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("language", String(16), nullable=False),
+    Column("group_name", String(200), nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("options", Text),
+    Column("at", Double, nullable=False),
+    # Who wrote it, and why, when the new stack knows.
+    Column("author", String(200), nullable=False, server_default=""),
+    Column("note", Text, nullable=False, server_default=""),
+)
+
+command_index = Table(
+    "command_index",
+    metadata,
+    # The rowid of the command in the full-text index of SQLite.
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("command_id", String(36), nullable=False, unique=True),
+    Column("folded", String(200), nullable=False),
+    # The full-text indexes of PostgreSQL: of name, tags and group, and of everything.
+    Column("labels", Text().with_variant(TSVECTOR(), "postgresql")),
+    Column("words", Text().with_variant(TSVECTOR(), "postgresql")),
+    Index("ix_command_index_folded", "folded"),
+    Index("ix_command_index_labels", "labels", postgresql_using="gin").ddl_if(dialect="postgresql"),
+    Index("ix_command_index_words", "words", postgresql_using="gin").ddl_if(dialect="postgresql"),
+)
+
+command_changes = Table(
+    "command_changes",
+    metadata,
+    # One row, whose number grows with every change of what commands say.
+    Column("number", BigInteger, nullable=False),
 )
 
 runs = Table(
@@ -72,6 +116,15 @@ runs = Table(
     Index("ix_runs_kind_status", "kind", "status"),
     Index("ix_runs_created_at_id", "created_at", "id"),
     Index("ix_runs_parent_id", "parent_id"),
+    Index(
+        "ix_runs_command_id",
+        "command_id",
+        "created_at",
+        sqlite_where=text("command_id IS NOT NULL"),
+        postgresql_where=text("command_id IS NOT NULL"),
+        # Statistics are the new stack's: the old one gets on without.
+        info={"new_stack": True},
+    ),
 )
 
 transitions = Table(
@@ -196,4 +249,47 @@ audit = Table(
     Index("ix_audit_at", "at"),
     # What was removed must not make its number free again: gaps would not show.
     sqlite_autoincrement=True,
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("name", String(200), nullable=False, unique=True),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("schedule_kind", String(8), nullable=False),
+    Column("schedule_text", Text, nullable=False),
+    Column("timezone", String(64), nullable=False),
+    Column("task_kind", String(16), nullable=False),
+    Column("task", Text, nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("webhook", Text),
+    Column("paused", Boolean, nullable=False, server_default=false()),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    Column("next_slot", Double),
+    Column("due_at", Double),
+    Column("fired", Integer, nullable=False, server_default="0"),
+    Column("revision", Integer, nullable=False, server_default="1"),
+    Index("ix_jobs_due_at", "due_at"),
+)
+
+slots = Table(
+    "slots",
+    metadata,
+    # The run that comes of it has the same: whoever fires a slot once more meets that run.
+    Column("id", String(36), primary_key=True),
+    Column("job_id", String(36), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text),
+    Column("manual", Boolean, nullable=False, server_default=false()),
+    Column("owner", String(100)),
+    Column("decided_at", Double, nullable=False),
+    Column("finished_at", Double),
+    Column("tell_at", Double),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Index("ux_slots_job_id_at", "job_id", "at", unique=True),
+    Index("ix_slots_state", "state"),
+    Index("ix_slots_tell_at", "tell_at"),
 )

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from cli.commands import guess_language
+from cli.definitions import guess_language
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Mclictl
@@ -162,3 +162,65 @@ def test_a_wrong_command_line_is_explained(mclictl: Mclictl, tmp_path: Path) -> 
     odd.write_bytes(b"\xff")
     done = mclictl("commands", "add", "x", "--language", "lua", "--file", str(odd), exits=1)
     assert "not UTF-8" in done.stderr
+
+
+def test_defaults_and_parameters_are_set_shown_and_taken_away(
+    mclictl: Mclictl, name: str, tmp_path: Path
+) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_text(
+        '{"type": "object", "required": ["month"], "properties": {"month": {"type": "string",'
+        ' "description": "Of the report"}, "format": {"enum": ["pdf", "csv"], "default": "pdf"}}}'
+    )
+    options = ("--timeout", "90s", "--env", "A=1", "--env", "B=2", "--cwd", "/", "--slots", "x")
+    done = mclictl("commands", "edit", name, *options, "--parameters", str(schema))
+    assert done.stdout == f"changed {name} (shell)\n"
+    mclictl("commands", "edit", name, "--env", "B=3")
+    shown = [line.split() for line in mclictl("commands", "show", name).stdout.splitlines()]
+    for line in (
+        ["default", "timeout", "1", "min", "30", "s"],
+        ["default", "env", "A=1", "B=3"],
+        ["default", "cwd", "/"],
+        ["default", "slots", "x"],
+        ["PARAMETER", "TYPE", "REQUIRED", "DEFAULT", "DESCRIPTION"],
+        ["month", "string", "yes", "-", "Of", "the", "report"],
+        ["format", "pdf|csv", "no", "pdf", "-"],
+    ):
+        assert line in shown
+    found = mclictl.json("commands", "edit", name, "--no-defaults", "--no-parameters")
+    assert found["defaults"] == {"timeout": None, "env": {}, "cwd": None, "group": None}
+    assert (found["parameters"], found["declared"]) == ({}, None)
+
+
+def test_parameters_of_a_start(mclictl: Mclictl, name: str) -> None:
+    code = "# mcli:param n: integer = 1 -- How many\necho $MCLI_PARAM_N"
+    mclictl("commands", "edit", name, "--code", code)
+    assert mclictl("workflow", "start", name, "--wait").stdout == "1\n"
+    assert mclictl("workflow", "start", name, "--wait", "--param", "n=5").stdout == "5\n"
+    said = mclictl("workflow", "start", name, "--param", "n=x", exits=1).stderr
+    assert '/params/n: must be of type "integer"' in said
+    assert "K=V" in mclictl("workflow", "start", name, "--param", "n", exits=2).stderr
+
+
+def test_a_wrong_definition_is_told(mclictl: Mclictl, name: str, tmp_path: Path) -> None:
+    odd = tmp_path / "odd.json"
+    for content, said in (("{", "is not JSON"), ("[]", "must be an object"), ("{}", "")):
+        odd.write_text(content)
+        exits = 1 if said else 0
+        done = mclictl("commands", "edit", name, "--parameters", str(odd), exits=exits)
+        assert said in done.stderr
+    odd.write_text('{"type": "object"}')
+    done = mclictl("commands", "edit", name, "--parameters", str(odd), exits=1)
+    assert "/parameters: must be a JSON schema" in done.stderr
+    done = mclictl("commands", "edit", name, "--no-defaults", "--cwd", "/", exits=2)
+    assert "--no-defaults" in done.stderr
+    both = ("--no-parameters", "--parameters", str(odd))
+    assert "only one of" in mclictl("commands", "edit", name, *both, exits=2).stderr
+    tag = mclictl("commands", "edit", name, "--tag", "t" * 10_240, exits=1)
+    assert "/tags/0: String should have at most 200 characters" in tag.stderr
+
+
+def test_a_name_that_differs_in_case_is_told(mclictl: Mclictl, name: str) -> None:
+    done = mclictl("commands", "add", name.upper(), "--code", "true")
+    assert done.stdout == f"added {name.upper()} (shell)\n"
+    assert f"There is '{name}', too" in done.stderr

@@ -28,6 +28,8 @@ SOCKETS = {
     "/ws/workflows/x/logs": "workflows:read",
     "/ws/cutover": "cutover:read",
 }
+ASKED_WITH_A_BODY = {"/api/v1/scheduler/preview"}
+"""Changes nothing, though it is a POST."""
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +76,8 @@ def test_every_operation_declares_what_it_needs(
     assert set(PUBLIC) >= EVERYBODYS
     for method, path, scopes in operations:
         if scopes and not path.startswith("/api/v1/auth"):
-            assert all(s.endswith(":read") == (method == "GET") for s in scopes), (method, path)
+            reads = method == "GET" or path in ASKED_WITH_A_BODY
+            assert all(s.endswith(":read") == reads for s in scopes), (method, path)
 
 
 def test_no_operation_lets_in_who_has_no_token(

@@ -65,3 +65,13 @@ def test_the_shadow_and_the_mount(dual: Server) -> None:
 
 def test_the_old_port_knows_no_metrics(dual: Server) -> None:
     assert httpx.get(f"{dual.legacy}/metrics", timeout=15).status_code == 404
+
+
+def test_refusals_of_the_guard_are_counted_by_rule(dual: Server) -> None:
+    before = Scrape(dual)
+    refused = httpx.get(f"{dual.legacy}/status", headers={"Origin": "http://evil.example"})
+    assert refused.status_code == 403
+    name = "mcli_guard_refused_total"
+    after = Scrape(dual)
+    assert after(name, rule="no-browser") == before(name, rule="no-browser") + 1
+    assert after(name, rule="known-host") == before(name, rule="known-host")

@@ -123,7 +123,7 @@ async def test_a_stream_that_is_cancelled_by_others_is_cancelled() -> None:
     draining, seen = Draining(), asyncio.Event()
 
     async def read() -> None:
-        async for _ in draining.until_end(endless()):
+        async for _ in draining.until_end(endless(), asyncio.Event().wait):
             seen.set()
 
     reading = asyncio.create_task(read())
@@ -144,8 +144,18 @@ async def test_a_stream_that_is_cancelled_by_others_is_cancelled() -> None:
 async def test_a_stream_ends_where_it_is_and_does_not_begin_later() -> None:
     draining = Draining()
     found = []
-    async for item in draining.until_end(endless()):
+    async for item in draining.until_end(endless(), asyncio.Event().wait):
         found.append(item)
         asyncio.get_running_loop().call_soon(draining.end_streams)
     assert found == [1]
-    assert [item async for item in draining.until_end(endless())] == []
+    assert [item async for item in draining.until_end(endless(), asyncio.Event().wait)] == []
+
+
+async def test_a_stream_ends_alone_when_what_it_was_begun_with_is_over() -> None:
+    draining, over = Draining(), asyncio.Event()
+    found = []
+    async for item in draining.until_end(endless(), over.wait):
+        found.append(item)
+        over.set()
+    assert found == [1]
+    assert [item async for item in draining.until_end(endless(), over.wait)] == [1]

@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from tests.fastapi_app.accounts import AUTH, bearer, key, login, user
-from tests.fastapi_app.routers.wire import execute
+from tests.fastapi_app.routers.wire import RUNS, execute
 
 if TYPE_CHECKING:
     import httpx
@@ -53,7 +53,9 @@ def test_a_token_may_be_the_first_message(server: Server) -> None:
                 execute(client, "true")
 
 
-@pytest.mark.parametrize("sent", ['{"token": "x"}', "[]", "{", '{"token": 5}', "x" * 9000, None])
+@pytest.mark.parametrize(
+    "sent", ['{"token": "x"}', "[]", "{", '{"token": 5}', '{"token": "\\ud800"}', "x" * 9000, None]
+)
 def test_a_socket_without_a_token_is_closed(server: Server, sent: str | None) -> None:
     with connect(ws(server), proxy=None) as socket:
         if sent is not None:
@@ -97,3 +99,15 @@ def test_open_sockets_close_when_their_token_is_revoked(
             assert close_code(socket) == 4401
         execute(client, "true")
         assert json.loads(owners.recv(10))["type"] == "status"
+
+
+@pytest.mark.parametrize("accept", ["application/x-ndjson", "text/event-stream"])
+def test_open_streams_end_when_their_token_is_revoked(client: httpx.Client, accept: str) -> None:
+    key_id, text = key(client, "workflows:read")
+    headers = {**bearer(text), "Accept": accept}
+    with client.stream("GET", f"{RUNS}/events?since=0", headers=headers, timeout=30) as stream:
+        execute(client, "true")
+        lines = stream.iter_lines()
+        assert next(lines)
+        client.delete(f"{AUTH}/keys/{key_id}")
+        assert all(line is not None for line in lines)  # to their end

@@ -124,7 +124,9 @@ def test_secrets_are_known_by_what_stands_before_them(text: str) -> None:
     assert HIDDEN in found
 
 
-@pytest.mark.parametrize("secret", [JWT, KEY, JWT[:30]])
+@pytest.mark.parametrize(
+    "secret", [JWT, KEY, JWT[:30], KEY.replace("_", "h_", 1), KEY.replace("_", "r_", 1)]
+)
 def test_secrets_are_known_by_their_looks(secret: str) -> None:
     assert without_secrets(f"it was {secret}, they say") == f"it was {HIDDEN}, they say"
 

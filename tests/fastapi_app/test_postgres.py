@@ -17,6 +17,7 @@ from sqlalchemy import URL, make_url
 from websockets.sync.client import connect
 
 from tests.fastapi_app.routers.wire import (
+    COMMANDS,
     RUNS,
     created,
     execute,
@@ -364,3 +365,46 @@ async def test_an_accepted_run_is_acknowledged_whatever_comes_next(
         assert finished(client, answer.json()["job_id"])["status"] == "completed"
         assert len(client.get(f"{RUNS}/list").json()["items"]) == 1
         silent(server)
+
+
+def test_stored_commands_in_depth(tmp_path: Path, postgres_url: str) -> None:
+    with serving(tmp_path, postgres_url) as (_, client):
+        name = created(client, "deploy-site", "rsync public/ web:/srv/www", tags=["web"])
+        created(client, "deploy-api", "rsync dist/ api:/srv/api", tags=["api"])
+        client.put(f"{COMMANDS}/{name}", json={"code": "rsync public/ web:/srv/www && true"})
+        client.post(f"{COMMANDS}/{name}/rollback", json={"version": 1}).raise_for_status()
+        versions = client.get(f"{COMMANDS}/{name}/versions").json()["items"]
+        assert [(v["version"], v["author"]) for v in versions] == [(n, "owner") for n in (3, 2, 1)]
+        finished(client, client.post(f"{RUNS}/start", json={"name": name}).json()["job_id"])
+        assert client.get(f"{COMMANDS}/{name}/stats").json()["runs"] == 1
+
+        def found(query: str) -> list[str]:
+            items = client.get(f"{COMMANDS}/search", params={"q": query}).json()["items"]
+            return [item["command"]["name"] for item in items]
+
+        assert found("rsync") == ["deploy-api", "deploy-site"]
+        assert found("srv/www") == found("web") == ["deploy-site"]
+        assert found("deplyo-site")[0] == "deploy-site"
+        near = client.get(f"{COMMANDS}/{name}/similar").json()["items"]
+        assert [item["command"]["name"] for item in near] == ["deploy-api"]
+        assert (
+            client.get(f"{COMMANDS}/list", params={"tag": "web"}).json()["items"][0]["name"] == name
+        )
+
+
+def test_imports_at_once_do_not_wait_for_each_other_for_ever(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    with serving(tmp_path, postgres_url) as (_, client):
+        names = [created(client, f"c{n}") for n in range(20)]
+
+        def load(number: int) -> int:
+            order = names if number % 2 else names[::-1]
+            items = [{"name": name, "code": f"echo {number}"} for name in order]
+            url = f"{COMMANDS}/import"
+            return client.post(url, json={"items": items}, params={"update": True}).status_code
+
+        with ThreadPoolExecutor(6) as threads:
+            assert set(threads.map(load, range(12))) == {200}
+        codes = {client.get(f"{COMMANDS}/{name}").json()["code"] for name in names}
+        assert len(codes) == 1, "each import is there as a whole"

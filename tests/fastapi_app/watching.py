@@ -25,7 +25,7 @@ WITHIN = 20.0
 Json = dict[str, Any]
 
 
-def make(client: httpx.Client, command: str, *, path: str = "/run", **fields: object) -> Json:
+def make(client: httpx.Client, command: str, *, path: str = "/run", **fields: Any) -> Json:  # noqa: ANN401
     """A process of a name of its own, started unless `path` is empty."""
     body = {"name": f"p-{uuid4().hex}", "command": command, **fields}
     answer = client.post(PROCESSES + path, json=body)
@@ -74,7 +74,8 @@ class Watch:
         """The process once that holds."""
         while not wanted(self.latest):
             self.next()
-        return self.latest
+        found: Json = self.latest
+        return found
 
     def until_state(self, state: str) -> Json:
         return self.until(lambda process: process["state"] == state)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -11,6 +13,9 @@ import pytest
 
 from tests.fastapi_app.routers.test_execute import TIME, UUID
 from tests.fastapi_app.routers.wire import COMMANDS, JSON, created, problem
+
+if TYPE_CHECKING:
+    from tests.servers import Server
 
 
 @pytest.fixture
@@ -28,6 +33,8 @@ def test_a_command_is_created_and_shown(client: httpx.Client) -> None:
         "group": "g",
         "tags": ["a", "ö"],
         "is_active": False,
+        "defaults": {"timeout": 2.5, "env": {"A": "ü"}, "cwd": "/", "group": "slots"},
+        "parameters": {"type": "object", "properties": {"n": {"type": "integer"}}},
     }
     answer = client.post(f"{COMMANDS}/create", json=body)
     assert answer.status_code == 201
@@ -37,7 +44,14 @@ def test_a_command_is_created_and_shown(client: httpx.Client) -> None:
     assert UUID.fullmatch(command.pop("id"))
     assert TIME.fullmatch(command.pop("created_at"))
     assert TIME.fullmatch(command.pop("updated_at"))
-    assert command == {**body, "execution_count": 0, "last_executed": None}
+    assert command == {
+        **body,
+        "execution_count": 0,
+        "last_executed": None,
+        "declared": body["parameters"],
+        "version": 1,
+        "namesake": None,
+    }
 
 
 @pytest.mark.parametrize("name", ["with space", "ünïcode ✓ 🎉", "50%?#&+", "x" * 200, "'\"<b>"])
@@ -75,6 +89,13 @@ def test_any_name_can_be_created_and_found_where_the_answer_says(
         ("tags", [1]),
         ("tags", [""]),
         ("tags", ["t"] * 101),
+        ("tags", ["t" * 10_240]),
+        ("defaults", {"timeout": 0}),
+        ("defaults", {"nosuch": 1}),
+        ("defaults", {"env": {"A=B": "x"}}),
+        ("defaults", {"group": "a/b"}),
+        ("parameters", []),
+        ("parameters", {"x": "y" * 70_000}),
         ("is_active", "maybe"),
         ("unknown", 1),
     ],
@@ -112,6 +133,7 @@ def test_a_change_touches_what_it_names(client: httpx.Client) -> None:
         **before,
         "tags": [],
         "language": "lua",
+        "version": 2,
         "updated_at": after["updated_at"],
     }
     assert client.get(f"{COMMANDS}/{name}").json() == after
@@ -191,3 +213,67 @@ def test_what_is_deleted_leaves_its_runs(client: httpx.Client) -> None:
     answer = client.delete(f"{COMMANDS}/{name}")
     assert (answer.status_code, answer.content) == (204, b"")
     assert client.get(f"/api/v1/workflows/{run_id}/logs?follow=true").text == "hi\n"
+
+
+def test_lists_filter_by_tags_and_by_being_active(client: httpx.Client, group: str) -> None:
+    both = created(client, f"both-{group}", group=group, tags=["a", "b c"])
+    one = created(client, f"one-{group}", group=group, tags=["a"])
+    off = created(client, f"off-{group}", group=group, tags=["a"], is_active=False)
+
+    def names(**params: Any) -> list[str]:  # noqa: ANN401
+        page = client.get(f"{COMMANDS}/list", params={"group": group, **params}).json()
+        return [item["name"] for item in page["items"]]
+
+    assert names(tag="a") == [both, one]
+    assert names(tag=["a", "b c"]) == [both]
+    assert names(tag="b") == []
+    assert names(active=False) == [off]
+    assert names(active=True, all=True) == [both, one]
+    tags = {
+        each["tag"]: each["commands"] for each in client.get(f"{COMMANDS}/tags").json()["items"]
+    }
+    assert tags["a"] >= 3
+    assert tags["b c"] >= 1
+
+
+@pytest.mark.parametrize("word", ["create", "export", "import", "list", "search", "tags"])
+def test_the_words_of_routes_are_no_names(client: httpx.Client, word: str) -> None:
+    answer = client.post(f"{COMMANDS}/create", json={"name": word, "code": "true"})
+    assert "routes have these names" in problem(answer, 422, "invalid")["detail"]
+    name = created(client, f"w-{uuid4().hex}")
+    problem(client.put(f"{COMMANDS}/{name}", json={"name": word}), 422, "invalid")
+    bundle = {"items": [{"name": word, "code": "true"}]}
+    problem(client.post(f"{COMMANDS}/import", json=bundle), 422, "invalid")
+
+
+def test_a_command_that_has_such_a_name_all_the_same_is_reached(
+    client: httpx.Client, server: Server
+) -> None:
+    """It may be from before the word was taken, or from the old stack."""
+    key = str(uuid4())
+    with closing(sqlite3.connect(server.home / "mcli.db", timeout=5)) as connection, connection:
+        connection.execute(
+            "INSERT INTO commands (id, name, code, language, created_at, updated_at)"
+            " VALUES (?, 'search', 'echo found', 'shell', 1, 1)",
+            (key,),
+        )
+    try:
+        listed = client.get(f"{COMMANDS}/list", params={"limit": 1000}).json()["items"]
+        assert [each["id"] for each in listed if each["name"] == "search"] == [key]
+        shown = client.get(f"{COMMANDS}/{key}").json()
+        assert (shown["name"], shown["code"]) == ("search", "echo found")
+        assert client.put(f"{COMMANDS}/{key}", json={"code": "echo new"}).json()["version"] == 2
+        started = client.post("/api/v1/workflows/start", json={"name": "search"})
+        assert started.status_code == 202
+    finally:
+        assert client.delete(f"{COMMANDS}/{key}").status_code == 204
+
+
+def test_names_that_differ_in_case_are_both_kept_and_told(client: httpx.Client) -> None:
+    key = uuid4().hex
+    created(client, f"Case-{key}")
+    second = {"name": f"case-{key}", "code": "true"}
+    answer = client.post(f"{COMMANDS}/create", json=second).json()
+    assert answer["namesake"] == f"Case-{key}"
+    assert client.get(f"{COMMANDS}/Case-{key}").json()["code"] == "echo hi"
+    assert client.get(f"{COMMANDS}/Case-{key}").json()["namesake"] == f"case-{key}"

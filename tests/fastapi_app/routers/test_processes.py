@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from tests.fastapi_app.watching import AT_ONCE, LATE, PROCESSES, act, look, make
 if TYPE_CHECKING:
     from tests.servers import Server
 
-FOREVER = {"restart": "always", "backoff": {**AT_ONCE, "give_up_after": None}}
+FOREVER: dict[str, Any] = {"restart": "always", "backoff": {**AT_ONCE, "give_up_after": None}}
 
 
 def runs_of(client: httpx.Client, process: dict[str, Any]) -> list[dict[str, Any]]:
@@ -255,12 +256,16 @@ def test_health_comes_and_goes_with_the_check(
     act(client, made, "kill")
 
 
+def _has_health(wanted: str, process: dict[str, Any]) -> bool:
+    return bool(process["health"] == wanted)
+
+
 def test_health_by_url(client: httpx.Client, server: Server) -> None:
     for path, expected in (("/livez", "healthy"), ("/nonesuch", "unhealthy")):
         url = f"{server.new}{path}"
         made = make(client, "exec sleep 60", health={"url": url, "interval": 0.03, "retries": 1})
         with watching(server, made) as watch:
-            watch.until(lambda p, wanted=expected: p["health"] == wanted)
+            watch.until(partial(_has_health, expected))
         act(client, made, "kill")
     nobody = {"url": "http://127.0.0.1:9/", "interval": 0.03, "retries": 1}
     made = make(client, "exec sleep 60", restart="always", backoff=LATE, health=nobody)
@@ -279,9 +284,9 @@ def test_what_cannot_be_started_says_why(client: httpx.Client, server: Server) -
 def test_the_list_has_pages_and_filters(client: httpx.Client) -> None:
     made = [make(client, "true", path="") for _ in range(3)]
     found: list[str] = []
-    cursor = None
+    cursor: str | None = None
     while True:
-        query = {"state": "created", "limit": 2} | ({"cursor": cursor} if cursor else {})
+        query = {"state": "created", "limit": "2"} | ({"cursor": cursor} if cursor else {})
         page = client.get(PROCESSES, params=query).json()
         assert len(page["items"]) <= 2
         found += [each["id"] for each in page["items"]]

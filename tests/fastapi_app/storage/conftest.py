@@ -63,9 +63,8 @@ async def migrate(url: str) -> None:
 async def postgres_ready_url(shared: URL) -> str:
     """That database, empty."""
     connection = await admin(shared)
-    await connection.execute(
-        "TRUNCATE audit, commands, runs, processes, service_state, supervision"
-    )
+    await connection.execute("DELETE FROM commands")  # not TRUNCATE: its triggers tidy up
+    await connection.execute("TRUNCATE audit, runs, processes, service_state, supervision")
     await connection.close()
     return shared.render_as_string(hide_password=False)
 

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fastapi_app.errors import CommandExistsError
-from fastapi_app.models import Language
+from fastapi_app.models import CommandFilter, Language, RunDefaults
 from fastapi_app.storage.commands import CommandStore
 from tests.fastapi_app.storage.rows import a_command
 
 if TYPE_CHECKING:
     from fastapi_app.storage.database import Database
+
+
+ACTIVE = CommandFilter(active=True)
 
 
 @pytest.fixture
@@ -34,6 +37,8 @@ async def test_every_field_comes_back_as_it_was_stored(commands: CommandStore) -
         execution_count=4,
         last_executed=3.25,
         is_active=False,
+        defaults=RunDefaults(timeout=2.5, env={"B": "ü", "A": "1"}, cwd="/", group="slots"),
+        parameters={"type": "object", "properties": {"n": {"type": "integer", "default": 1}}},
     )
     for command in (full, a_command("plain")):
         await commands.add(command)
@@ -55,7 +60,7 @@ async def test_a_name_is_given_once(commands: CommandStore) -> None:
         await commands.add(a_command("a", code="other"))
     with pytest.raises(CommandExistsError, match="'a'"):
         await commands.replace(replace(second, name="a"))
-    assert await commands.page(include_inactive=True) == [first, second]
+    assert await commands.page() == [first, second]
 
 
 async def test_a_change_keeps_what_the_database_counts(commands: CommandStore) -> None:
@@ -82,7 +87,7 @@ async def test_no_execution_is_counted_twice_or_not_at_all(commands: CommandStor
     counting = [commands.count_execution(one.id, float(n)) for n in range(200)]
     counting += [commands.count_execution(other.id, 1.0), commands.count_execution("gone", 1.0)]
     await asyncio.gather(*counting)
-    counts = {c.name: c.execution_count for c in await commands.page(include_inactive=True)}
+    counts = {c.name: c.execution_count for c in await commands.page()}
     assert counts == {"one": 200, "other": 1}
 
 
@@ -91,28 +96,53 @@ async def test_names_sort_by_code_point_on_every_database(commands: CommandStore
     await asyncio.gather(*(commands.add(a_command(name)) for name in names))
     seen: list[str] = []
     after = None
-    while page := await commands.page(include_inactive=False, after=after, limit=3):
+    while page := await commands.page(ACTIVE, after=after, limit=3):
         seen += [command.name for command in page]
         after = seen[-1]
     assert seen == sorted(names)
 
 
+async def test_summaries_leave_out_what_lists_do_not_show(commands: CommandStore) -> None:
+    full = a_command(
+        "full",
+        code="x",
+        tags=("t",),
+        group="g",
+        description="d",
+        is_active=False,
+        execution_count=4,
+        last_executed=3.25,
+        defaults=RunDefaults(timeout=1.0),
+        parameters={"type": "object"},
+    )
+    await commands.add(full)
+    await commands.add(a_command("other"))
+    (summary,) = await commands.summaries(CommandFilter(active=False))
+    assert summary == replace(full, code="", defaults=RunDefaults(), parameters=None)
+    assert [c.name for c in await commands.summaries(after="full", limit=5)] == ["other"]
+    assert await commands.summaries(CommandFilter(group="\0")) == []
+
+
 async def test_lists_filter(commands: CommandStore) -> None:
-    off = a_command("off", is_active=False, group="g")
+    off = a_command("off", is_active=False, group="g", tags=("ü",))
     lua = a_command("lua", language=Language.LUA)
-    for command in (off, lua, a_command("plain", group="g")):
+    for command in (off, lua, a_command("plain", group="g", tags=('a"b', "ü"))):
         await commands.add(command)
 
-    async def names(*, everything: bool = True, **by: object) -> list[str]:
-        found = await commands.page(include_inactive=everything, **by)  # type: ignore[arg-type]
+    async def names(**by: object) -> list[str]:
+        found = await commands.page(CommandFilter(**by))  # type: ignore[arg-type]
         return [command.name for command in found]
 
     assert await names() == ["lua", "off", "plain"]
-    assert await names(everything=False) == ["lua", "plain"]
+    assert await names(active=True) == ["lua", "plain"]
+    assert await names(active=False) == ["off"]
     assert await names(language=Language.LUA) == ["lua"]
     assert await names(group="g") == ["off", "plain"]
     assert await names(group="") == ["lua"]
     assert await names(group="\0") == []
+    assert await names(tags=["ü"]) == ["off", "plain"]
+    assert await names(tags=["ü", 'a"b']) == ["plain"]
+    assert await names(tags=["a"]) == await names(tags=["\0"]) == []
 
 
 async def test_what_is_deleted_is_gone(commands: CommandStore) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,13 +66,14 @@ async def executed(url: str, *scripts: str) -> None:
 
 
 async def described(url: str) -> dict[str, object]:
-    """Every table as the database itself describes it."""
+    """Every table as the database itself describes it, less those in which SQLite has an index."""
 
     def read(connection: Connection) -> dict[str, object]:
         inspector = inspect(connection)
         return {
             name: _table(inspector.get_columns(name), inspector.get_indexes(name))
             for name in inspector.get_table_names()
+            if not name.startswith("command_words")
         }
 
     engine = create_async_engine(url)
@@ -82,7 +84,8 @@ async def described(url: str) -> dict[str, object]:
 
 
 def _table(columns: Sequence[object], indexes: Sequence[object]) -> list[str]:
-    return sorted(map(repr, [*columns, *indexes]))
+    # The condition of a partial index is an object: where in memory it is matters to nobody.
+    return sorted(re.sub(r" at 0x[0-9a-f]+", "", repr(each)) for each in [*columns, *indexes])
 
 
 async def test_an_empty_database_gets_every_table(url: str) -> None:

@@ -1,0 +1,450 @@
+"""`mclictl schedule`: jobs that are due again and again, or once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import click
+
+from cli import output
+from cli.client import Client, Json
+from cli.options import pairs
+from cli.output import Column
+from cli.quantities import read_by, seconds, some_seconds
+from cli.verb import Noun, Target, json_option, url_option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SCHEDULER = "/api/v1/scheduler"
+JOBS = f"{SCHEDULER}/jobs"
+
+
+def _when(job: Json) -> str:
+    schedule = job["schedule"]
+    kind = next(kind for kind in ("cron", "every", "at") if schedule.get(kind))
+    text = schedule[kind] if kind == "cron" else f"{kind} {schedule[kind].removeprefix('every ')}"
+    zone = schedule["timezone"]
+    return text if kind == "every" or zone == "UTC" else f"{text} {zone}"
+
+
+def _what(job: Json) -> str:
+    task = job["task"]
+    kind = task["type"]
+    if kind == "shell":
+        return str(task["command"])
+    if kind == "http":
+        return f"{task.get('method', 'GET')} {task['url']}"
+    if kind == "cleanup":
+        return f"clean up after {output.duration(task['older_than'])}"
+    return " ".join([kind, task["name"], *task.get("args", [])])
+
+
+def _next(job: Json) -> str:
+    if job["paused"]:
+        return "paused"
+    return _moment(job["next_at"]) or "never"
+
+
+def _moment(text: str | None) -> str:
+    """A moment that may lie ahead: on the clock of this machine for a person."""
+    if not text or not output.terminal():
+        return text or ""
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+COLUMNS = [
+    Column("NAME", "name"),
+    Column("SCHEDULE", _when),
+    Column("NEXT", _next),
+    Column("FIRED", "fired", right=True),
+    Column("TASK", _what, shrinks=True),
+]
+SLOTS = [
+    Column("AT", lambda slot: _moment(slot["at"])),
+    Column("STATE", "state"),
+    Column("RUN", lambda slot: slot["id"] if slot["status"] else ""),
+    Column("STATUS", output.status_text),
+    Column("CODE", "returncode", right=True),
+    Column("REASON", "reason", shrinks=True),
+]
+
+
+def job_path(name: str) -> str:
+    """Path of one job."""
+    return f"{JOBS}/{quote(name, safe='')}"
+
+
+def local_zone() -> str:
+    """IANA's name of this machine's time zone, if it has one; else UTC."""
+    if name := os.environ.get("TZ", "").removeprefix(":"):
+        return name
+    _, found, name = str(Path("/etc/localtime").resolve()).partition("/zoneinfo/")
+    return name if found else "UTC"
+
+
+@click.group(
+    cls=Noun,
+    invoke_without_command=True,
+    examples=[
+        "mclictl schedule",
+        'mclictl schedule add nightly --cron "30 2 * * *" "make report"',
+        "mclictl schedule runs nightly",
+    ],
+)
+@click.pass_context
+def schedule(ctx: click.Context) -> None:
+    """List scheduled jobs; make, change, run, pause and remove them."""
+    if ctx.invoked_subcommand is None:
+        _list(ctx.ensure_object(Target))
+
+
+schedule.params += [json_option(), url_option()]
+
+
+def _list(target: Target) -> None:
+    with Client(target.url) as client:
+        found, _ = client.collect(JOBS)
+    if target.json:
+        output.print_json(found)
+    else:
+        output.table(found, COLUMNS, empty="no jobs")
+
+
+def _print(target: Target, job: Json) -> None:
+    if target.json:
+        output.print_json(job)
+    else:
+        output.table([job], COLUMNS, empty="")
+
+
+@schedule.command("list", examples=["mclictl schedule list", "mclictl schedule list --json"])
+@click.pass_obj
+def list_(target: Target) -> None:
+    """List the jobs by name; --json prints a list."""
+    _list(target)
+
+
+WHEN = (
+    click.option("--cron", help="5 fields, 6 with seconds first, or @daily and the like."),
+    click.option("--every", help="A period: 30s, 5m, 1h30m, 1d."),
+    click.option("--at", help="Once: 2026-12-24T18:00."),
+    click.option(
+        "--timezone", metavar="ZONE", help="IANA's name.  [default: that of this machine]"
+    ),
+)
+TASK = (
+    click.option("--command", "command_name", metavar="NAME", help="Run this stored command."),
+    click.option("--workflow", metavar="NAME", help="Run this stored document of steps."),
+    click.option("--arg", "args", multiple=True, help="An argument of it; may be repeated."),
+    click.option("--http", metavar="URL", help="Make an HTTP call."),
+    click.option("--method", help="Of the call.  [default: GET]"),
+    click.option(
+        "--header",
+        "headers",
+        multiple=True,
+        metavar="K=V",
+        callback=pairs,
+        help="Of the call; may be repeated.",
+    ),
+    click.option("--body", help="Of the call."),
+    click.option(
+        "--clean-up",
+        metavar="TIME",
+        callback=read_by(some_seconds),
+        help="Forget runs that ended so long ago.",
+    ),
+    click.option(
+        "--timeout", metavar="TIME", callback=read_by(some_seconds), help="End it after: 90s, 2m…"
+    ),
+    click.option(
+        "--env",
+        multiple=True,
+        metavar="K=V",
+        callback=pairs,
+        help="Set an environment variable; may be repeated.",
+    ),
+    click.option("--cwd", type=click.Path(), help="Working folder.  [default: the server's]"),
+    click.option("--group", help="Group of runs whose slots it shares."),
+    click.option("--retries", type=click.IntRange(0, 100), help="Try again so often."),
+)
+POLICY = (
+    click.option(
+        "--catch-up",
+        type=click.Choice(["none", "latest", "all"]),
+        help="Which moments to make up for that passed while no server ran.  [default: latest]",
+    ),
+    click.option(
+        "--window",
+        "catch_up_window",
+        metavar="TIME",
+        callback=read_by(seconds),
+        help="But none that is older.  [default: 1d]",
+    ),
+    click.option(
+        "--overlap",
+        type=click.Choice(["skip", "queue", "allow"]),
+        help="What to do when the run before has not ended.  [default: skip]",
+    ),
+    click.option("--jitter", metavar="TIME", callback=read_by(seconds), help="Put off by up to."),
+    click.option("--start", metavar="MOMENT", help="Not before: 2026-12-01T00:00."),
+    click.option("--end", metavar="MOMENT", help="Not after."),
+    click.option("--max-runs", type=click.IntRange(1), help="No more after so many."),
+    click.option("--description", help="What it is for."),
+    click.option("--on-failure", metavar="URL", help="Tell failures there."),
+    click.option("--secret", help="Sign what is told with it (16 characters or more)."),
+)
+
+
+def _all(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def add(function: Any) -> Any:  # noqa: ANN401 - as click has it
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
+
+
+def _schedule_body(given: Json) -> Json | None:
+    kinds = [kind for kind in ("cron", "every", "at") if given[kind] is not None]
+    if not kinds:
+        if given["timezone"] is not None:
+            raise click.UsageError("--timezone needs --cron, --every or --at.")
+        return None
+    if len(kinds) > 1:
+        raise click.UsageError("Give one of --cron, --every and --at.")
+    return {kinds[0]: given[kinds[0]], "timezone": given["timezone"] or local_zone()}
+
+
+def _task_body(text: str | None, given: Json) -> Json | None:
+    tasks: list[Json] = []
+    if text is not None:
+        tasks.append({"type": "shell", "command": text})
+    if given["command_name"] is not None:
+        tasks.append({"type": "command", "name": given["command_name"]})
+    if given["workflow"] is not None:
+        tasks.append({"type": "workflow", "name": given["workflow"]})
+    if given["http"] is not None:
+        tasks.append({"type": "http", "url": given["http"]})
+    if given["clean_up"] is not None:
+        tasks.append({"type": "cleanup", "older_than": given["clean_up"]})
+    if len(tasks) > 1:
+        raise click.UsageError("Give one thing to do, not several.")
+    fields = {
+        "args": list(given["args"]),
+        "method": given["method"],
+        "headers": given["headers"],
+        "body": given["body"],
+        "timeout": given["timeout"],
+        "env": given["env"],
+        "cwd": given["cwd"],
+        "run_group": given["group"],
+        "retries": given["retries"],
+    }
+    more = {name: value for name, value in fields.items() if value not in (None, {}, [])}
+    if not tasks:
+        if more:
+            raise click.UsageError(f"--{next(iter(more))} needs the task it is for, too.")
+        return None
+    return tasks[0] | more
+
+
+def _policy_body(given: Json) -> Json:
+    names = ("catch_up", "catch_up_window", "overlap", "jitter", "max_runs", "description")
+    found = {name: given[name] for name in names if given[name] is not None}
+    for name in ("start", "end"):
+        if given[name] is not None:
+            found[name] = _aware(name, given[name])
+    if given["on_failure"] is not None:
+        found["on_failure"] = {"url": given["on_failure"], "secret": given["secret"]}
+    elif given["secret"] is not None:
+        raise click.UsageError("--secret needs --on-failure URL.")
+    return found
+
+
+def _aware(name: str, text: str) -> str:
+    try:
+        return datetime.fromisoformat(text).astimezone().isoformat()
+    except (ValueError, OverflowError) as failure:
+        raise click.BadParameter(
+            f"'{text}' is no moment such as 2026-12-01T00:00.", param_hint=f"--{name}"
+        ) from failure
+
+
+@schedule.command(
+    "add",
+    examples=[
+        'mclictl schedule add nightly --cron "30 2 * * *" --timezone Europe/Berlin "make report"',
+        "mclictl schedule add poll --every 5m --http https://example.com/health",
+        "mclictl schedule add release --at 2026-12-24T18:00 --command deploy --arg v2",
+        "mclictl schedule add tidy --cron @daily --clean-up 30d",
+    ],
+)
+@click.argument("name")
+@click.argument("shell", required=False, metavar="[SHELL TEXT]")
+@_all(*WHEN, *TASK, *POLICY)
+@click.pass_obj
+def add(target: Target, /, name: str, shell: str | None, **given: Any) -> None:  # noqa: ANN401
+    """Schedule the job NAME: when (--cron, --every, --at), and what.
+
+    What is shell text, or one of --command, --workflow, --http and --clean-up.
+    """
+    when, task = _schedule_body(given), _task_body(shell, given)
+    if when is None:
+        raise click.UsageError("When? Give --cron, --every or --at.")
+    if task is None:
+        raise click.UsageError(
+            "What? Give shell text, --command, --workflow, --http or --clean-up."
+        )
+    body = {"name": name, "schedule": when, "task": task, **_policy_body(given)}
+    with Client(target.url) as client:
+        _print(target, client.send("POST", JOBS, body))
+
+
+@schedule.command(
+    "edit",
+    examples=[
+        'mclictl schedule edit nightly --cron "0 3 * * *"',
+        "mclictl schedule edit nightly --overlap queue --rename nightly-report",
+    ],
+)
+@click.argument("name")
+@click.argument("shell", required=False, metavar="[SHELL TEXT]")
+@click.option("--rename", metavar="NAME", help="Give it another name.")
+@_all(*WHEN, *TASK, *POLICY)
+@click.pass_obj
+def edit(
+    target: Target,
+    /,
+    name: str,
+    shell: str | None,
+    rename: str | None,
+    **given: Any,  # noqa: ANN401
+) -> None:
+    """Change the job NAME; what is not given stays."""
+    body = _policy_body(given)
+    if (when := _schedule_body(given)) is not None:
+        body["schedule"] = when
+    if (task := _task_body(shell, given)) is not None:
+        body["task"] = task
+    if rename is not None:
+        body["name"] = rename
+    if not body:
+        raise click.UsageError("Give what is to be changed; --help lists it.")
+    with Client(target.url) as client:
+        _print(target, client.send("PATCH", job_path(name), body))
+
+
+@schedule.command("show", examples=["mclictl schedule show nightly"])
+@click.argument("name")
+@click.pass_obj
+def show(target: Target, name: str) -> None:
+    """Show the job NAME, an id or a name."""
+    with Client(target.url) as client:
+        job = client.get(job_path(name))
+    if target.json:
+        output.print_json(job)
+        return
+    task = {key: value for key, value in job["task"].items() if key != "type"}
+    told = {"schedule": _when(job), "task": f"{job['task']['type']}", **task}
+    plain = {name: value for name, value in job.items() if name not in {"schedule", "task"}}
+    output.details(plain | told)
+
+
+@schedule.command("rm", examples=["mclictl schedule rm nightly", "mclictl schedule rm old --yes"])
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def rm(target: Target, names: tuple[str, ...], yes: bool) -> None:
+    """Forget jobs, and what became of their moments; runs stay, and go on."""
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("Nobody can be asked here: say --yes.")
+        click.confirm(f"Forget {', '.join(names)}?", abort=True, err=True)
+    with Client(target.url) as client:
+        for name in names:
+            client.send("DELETE", job_path(name))
+            if not target.json:
+                click.echo(f"removed {name}")
+    if target.json:
+        output.print_json({"removed": list(names)})
+
+
+@schedule.command("run", examples=["mclictl schedule run nightly"])
+@click.argument("name")
+@click.pass_obj
+def run(target: Target, name: str) -> None:
+    """Do now what the job NAME does; prints the id of its run."""
+    with Client(target.url) as client:
+        slot = client.send("POST", f"{job_path(name)}/run")
+    if target.json:
+        output.print_json(slot)
+    else:
+        click.echo(slot["id"])
+
+
+@schedule.command("pause", examples=["mclictl schedule pause nightly"])
+@click.argument("name")
+@click.pass_obj
+def pause(target: Target, name: str) -> None:
+    """Fire the job NAME no more; what runs goes on."""
+    with Client(target.url) as client:
+        _print(target, client.send("POST", f"{job_path(name)}/pause"))
+
+
+@schedule.command("resume", examples=["mclictl schedule resume nightly"])
+@click.argument("name")
+@click.pass_obj
+def resume(target: Target, name: str) -> None:
+    """Fire the job NAME again, from now on."""
+    with Client(target.url) as client:
+        _print(target, client.send("POST", f"{job_path(name)}/resume"))
+
+
+@schedule.command(
+    "runs", examples=["mclictl schedule runs nightly", "mclictl schedule runs nightly -n 5 --json"]
+)
+@click.argument("name")
+@click.option("-n", "--limit", type=click.IntRange(1), default=20, show_default=True)
+@click.pass_obj
+def runs(target: Target, name: str, limit: int) -> None:
+    """Show what became of the moments of the job NAME, the latest first; --json prints a list."""
+    with Client(target.url) as client:
+        found, more = client.collect(f"{job_path(name)}/runs", limit=limit)
+    if target.json:
+        output.print_json(found)
+        return
+    output.table(found, SLOTS, empty="nothing yet")
+    if more:
+        click.echo(f"there are more; -n {2 * limit} shows them", err=True)
+
+
+@schedule.command(
+    "preview",
+    examples=[
+        'mclictl schedule preview --cron "30 2 * * *" --timezone Europe/Berlin',
+        "mclictl schedule preview --every 90m -n 3",
+    ],
+)
+@_all(*WHEN)
+@click.option("-n", "--count", type=click.IntRange(1, 1000), default=5, show_default=True)
+@click.pass_obj
+def preview(target: Target, /, count: int, **given: Any) -> None:  # noqa: ANN401
+    """Show the next moments of a schedule; nothing is stored. --json prints a list."""
+    when = _schedule_body(given)
+    if when is None:
+        raise click.UsageError("When? Give --cron, --every or --at.")
+    with Client(target.url) as client:
+        found = client.send("POST", f"{SCHEDULER}/preview", {"schedule": when, "count": count})
+    if target.json:
+        output.print_json(found["items"])
+        return
+    for item in found["items"]:
+        click.echo(item["local"])
+    if not found["items"]:
+        click.echo("none", err=True)

@@ -1,0 +1,366 @@
+"""Slots become runs, once each: with a clock that is set, a real engine and real webhooks."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import json
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fastapi_app.engine.identity import boot_id, own_identity
+from fastapi_app.models import Language, RunRequest, RunStatus
+from fastapi_app.schedules import CatchUp, Overlap, Slot, SlotState, TaskKind, Webhook
+from fastapi_app.services.ids import new_id
+from tests.fastapi_app.services.planning import START, Bed, Clock, planning
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+C, F, D, B = SlotState.CLAIMED, SlotState.FIRED, SlotState.COMPLETED, SlotState.FAILED
+W, S, M = SlotState.WAITING, SlotState.SKIPPED, SlotState.MISSED
+GATED = "while [ ! -e {gate} ]; do sleep 0.01; done"
+DEAD = f"{boot_id()}:1:1"
+SECRET = "a secret of sixteen"
+
+
+@pytest.fixture
+async def bed(home: Path) -> AsyncIterator[Bed]:
+    async with planning(home) as found:
+        yield found
+
+
+async def test_each_slot_becomes_one_run(bed: Bed) -> None:
+    job = await bed.job("echo $MCLI_JOB_ID $MCLI_SLOT")
+    for _ in range(3):
+        await bed.after(60)
+        await bed.planner.look()
+        await bed.over(job)
+    assert await bed.states(job) == [(60, D), (120, D), (180, D)]
+    slot = (await bed.found(job))[0]
+    run = await bed.bench.runs.get(slot.id)
+    assert run is not None
+    assert run.status is RunStatus.COMPLETED
+    assert bed.bench.printed(run) == f"{job.id} 2026-09-21T14:15:00Z\n"
+    assert (await bed.scheduler.get(job.id)).fired == 3
+
+
+async def test_an_hour_without_a_planner(bed: Bed) -> None:
+    jobs = {
+        catch_up: await bed.job(
+            name=catch_up, every="20m", catch_up=catch_up, overlap=Overlap.ALLOW
+        )
+        for catch_up in CatchUp
+    }
+    await bed.after(3700)
+    found = {}
+    for catch_up, job in jobs.items():
+        await bed.over(job)
+        found[catch_up] = [state for _, state in await bed.states(job)]
+    assert found == {
+        CatchUp.NONE: [M, M, M],
+        CatchUp.LATEST: [M, M, D],
+        CatchUp.ALL: [D, D, D],
+    }
+
+
+async def test_a_slot_that_meets_the_run_before(bed: Bed, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    jobs = {
+        overlap: await bed.job(GATED.format(gate=gate), name=overlap, overlap=overlap)
+        for overlap in Overlap
+    }
+    for _ in range(3):
+        await bed.after(60)
+    states = {o: [s for _, s in await bed.states(job)] for o, job in jobs.items()}
+    assert states == {
+        Overlap.SKIP: [F, S, S],
+        Overlap.QUEUE: [F, W, W],
+        Overlap.ALLOW: [F, F, F],
+    }
+    gate.touch()
+    for _ in range(3):  # those that wait go one after the other
+        for job in jobs.values():
+            await bed.over(job)
+    states = {o: [s for _, s in await bed.states(job)] for o, job in jobs.items()}
+    assert states == {
+        Overlap.SKIP: [D, S, S],
+        Overlap.QUEUE: [D, D, D],
+        Overlap.ALLOW: [D, D, D],
+    }
+
+
+async def test_a_paused_job_rests(bed: Bed, tmp_path: Path) -> None:
+    job = await bed.job(GATED.format(gate=tmp_path / "gate"), overlap=Overlap.QUEUE)
+    await bed.after(60)
+    await bed.after(60)
+    await bed.scheduler.pause(job.id)
+    assert [s for _, s in await bed.states(job)] == [F, S]
+    await bed.after(600)
+    assert len(await bed.found(job)) == 2
+    resumed = await bed.scheduler.resume(job.id)
+    assert resumed.next_slot == START + 780
+    (tmp_path / "gate").touch()
+    await bed.over(job)
+    await bed.after(60)
+    assert [at for at, _ in await bed.states(job)] == [60, 120, 780]
+
+
+async def test_a_clock_that_is_put_back_fires_nothing_twice(bed: Bed) -> None:
+    job = await bed.job()
+    await bed.after(60)
+    await bed.over(job)
+    bed.clock.now -= 3600
+    await bed.planner.look()
+    # Planned anew it comes upon the same moments once more.
+    policy = replace(job.policy, window=10.0)
+    await bed.scheduler.change(job.id, lambda found: replace(found, policy=policy))
+    bed.clock.now += 3600
+    await bed.planner.look()
+    await bed.over(job)
+    # The first is that from which periods are counted.
+    assert await bed.states(job) == [(0, D), (60, D)]
+    await bed.after(60)
+    await bed.over(job)
+    assert await bed.states(job) == [(0, D), (60, D), (120, D)]
+
+
+async def test_a_job_that_is_removed_while_it_runs(bed: Bed, tmp_path: Path) -> None:
+    job = await bed.job(GATED.format(gate=tmp_path / "gate"))
+    await bed.after(60)
+    (slot,) = await bed.found(job)
+    await bed.scheduler.delete(job.id)
+    await bed.after(60)
+    assert await bed.found(job) == []
+    (tmp_path / "gate").touch()
+    run = await bed.bench.runs.get(slot.id)
+    assert run is not None
+    assert (await bed.bench.over(run)).status is RunStatus.COMPLETED
+    await bed.planner.look()
+
+
+async def test_more_is_due_than_may_wait(home: Path) -> None:
+    async with planning(home, max_running=2, max_queued=7) as bed:
+        jobs = [await bed.job(name=f"job-{number}") for number in range(30)]
+        bed.clock.now += 60
+        fired: set[str] = set()
+        while len(fired) < 30:
+            await bed.planner.look()
+            for job in jobs:
+                await bed.over(job)
+                fired |= {slot.id for slot in await bed.found(job)}
+        assert [await bed.states(job) for job in jobs] == [[(60, D)]] * 30
+
+
+async def claimed(bed: Bed, job_id: str, owner: str, state: SlotState = C) -> Slot:
+    """A slot that somebody has claimed a while ago and not followed up."""
+    slot = Slot(
+        id=new_id(),
+        job_id=job_id,
+        at=START - 1000,
+        state=state,
+        decided_at=bed.clock.now - 5,
+        owner=owner,
+    )
+    await bed.slots.add(slot)
+    return slot
+
+
+async def test_a_claim_of_a_dead_server_is_followed_up_once(bed: Bed) -> None:
+    job = await bed.job(every="1d")
+    await claimed(bed, job.id, DEAD)
+    await bed.planner.look()
+    await bed.over(job)
+    assert [state for _, state in await bed.states(job)] == [D]
+
+
+async def test_a_claim_whose_run_was_accepted_is_not_fired_again(bed: Bed) -> None:
+    job = await bed.job("echo again", every="1d")
+    slot = await claimed(bed, job.id, DEAD)
+    request = RunRequest(run_id=slot.id)
+    run = await bed.workflows.accept("echo once", request)
+    await bed.bench.over(run)
+    await bed.planner.look()
+    await bed.over(job)
+    assert [state for _, state in await bed.states(job)] == [D]
+    assert bed.bench.printed(run) == "once\n"
+
+
+async def test_a_claim_of_a_living_server_is_left_to_it_for_a_minute(bed: Bed) -> None:
+    job = await bed.job(every="1d")
+    await claimed(bed, job.id, "another-machine:7:8")
+    await bed.after(50)
+    assert [state for _, state in await bed.states(job)] == [C]
+    await bed.after(20)
+    await bed.over(job)
+    assert [state for _, state in await bed.states(job)] == [D]
+
+
+async def test_a_claim_of_our_own_that_failed_is_tried_again(bed: Bed) -> None:
+    job = await bed.job(every="1d")
+    await claimed(bed, job.id, f"{boot_id()}:{own_identity()}")
+    await bed.planner.look()
+    await bed.over(job)
+    assert [state for _, state in await bed.states(job)] == [D]
+
+
+async def test_a_stopped_daemon_fires_nothing(bed: Bed) -> None:
+    job = await bed.job()
+    await bed.state.switch_daemon(running=False)
+    await bed.after(60)
+    (slot,) = await bed.found(job)
+    assert (slot.state, slot.reason) == (S, "the daemon is stopped")
+
+
+async def test_a_command_that_is_gone_is_a_failure_with_its_reason(bed: Bed) -> None:
+    await bed.commands.create("deploy", "echo $1", Language.SHELL)
+    task = {"name": "deploy", "args": ["v2"]}
+    job = await bed.job(kind=TaskKind.COMMAND, task=task)
+    await bed.after(60)
+    await bed.over(job)
+    await bed.commands.delete("deploy")
+    await bed.after(60)
+    first, second = await bed.found(job)
+    assert first.state is D
+    assert second.state is B
+    assert "There is no command 'deploy'" in str(second.reason)
+
+
+async def test_old_runs_are_cleaned_up(bed: Bed) -> None:
+    old = await bed.bench.finished("echo old")
+    bed.clock.now = (old.finished_at or 0.0) + 10
+    kept = await bed.bench.finished("echo new", created_at=bed.clock.now)
+    job = await bed.job(kind=TaskKind.CLEANUP, task={"older_than": 9.0})
+    await bed.after(60)
+    (slot,) = await bed.found(job)
+    assert slot.state in {SlotState.RUNNING, D}
+    async with asyncio.timeout(10):
+        while (await bed.found(job))[0].state is not D:
+            await asyncio.sleep(0.01)
+    (slot,) = await bed.found(job)
+    assert str(slot.reason).startswith("2 runs removed")
+    assert await bed.bench.runs.get(old.id) is None
+    assert kept
+
+
+class Hook:
+    """A web server that notes what it is told, and answers with the next status."""
+
+    def __init__(self, statuses: list[int]) -> None:
+        self.statuses = statuses
+        self.heard: list[tuple[str, dict[str, str], str]] = []
+        self.url = ""
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        first, *lines = head.strip().split("\r\n")
+        headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in lines)}
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        self.heard.append((first, headers, body.decode()))
+        status = self.statuses.pop(0) if self.statuses else 200
+        extra = "location: http://127.0.0.2:1/\r\n" if status == 302 else ""
+        writer.write(f"HTTP/1.1 {status} X\r\n{extra}content-length: 2\r\n\r\nok".encode())
+        await writer.drain()
+        writer.close()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Hook]:
+        server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            self.url = f"http://127.0.0.1:{port}/hook"
+            yield self
+
+
+async def test_a_failure_is_told_until_somebody_has_taken_it(bed: Bed) -> None:
+    async with Hook([500, 302, 200]).open() as hook:
+        job = await bed.job("exit 3", every="1d", webhook=Webhook(hook.url, SECRET))
+        await bed.after(86_400)
+        await bed.over(job)
+        assert len(hook.heard) == 1
+        await bed.after(4)
+        assert len(hook.heard) == 1  # too soon
+        await bed.after(2)
+        await bed.after(31)
+        assert len(hook.heard) == 3
+        await bed.after(10_000)
+        assert len(hook.heard) == 3
+    (slot,) = await bed.found(job)
+    assert (slot.state, slot.reason) == (B, "failed")
+    first, headers, body = hook.heard[-1]
+    assert first == "POST /hook HTTP/1.1"
+    told = json.loads(body)
+    assert told["type"] == "job.failed"
+    assert told["data"]["job"] == {"id": job.id, "name": "job"}
+    assert told["data"]["run"] == slot.id == headers["webhook-id"]
+    text = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.{body}"
+    expected = base64.b64encode(hmac.digest(SECRET.encode(), text.encode(), "sha256")).decode()
+    assert headers["webhook-signature"] == f"v1,{expected}"
+
+
+async def test_a_hook_that_nobody_answers_is_given_up(bed: Bed) -> None:
+    async with Hook([]).open() as hook:
+        gone = hook.url
+    job = await bed.job("exit 3", every="90d", webhook=Webhook(gone))
+    await bed.after(90 * 86_400)
+    await bed.over(job)
+    for _ in range(8):
+        await bed.after(2000)
+    assert await bed.slots.untold(bed.clock.now + 10**6, 10) == []
+
+
+@pytest.mark.parametrize(
+    ("statuses", "task", "returncode", "printed"),
+    [
+        ([200], {}, 0, "ok"),
+        ([404], {}, 22, "ok"),
+        ([302], {}, 47, ""),
+        ([200], {"method": "POST", "body": "hi", "headers": {"X-Key": SECRET}}, 0, "ok"),
+    ],
+)
+async def test_an_http_call(
+    bed: Bed, statuses: list[int], task: dict[str, Any], returncode: int, printed: str
+) -> None:
+    async with Hook(statuses).open() as hook:
+        job = await bed.job(kind=TaskKind.HTTP, task={"url": hook.url, **task}, every="1d")
+        await bed.after(86_400)
+        await bed.over(job)
+    (slot,) = await bed.found(job)
+    run = await bed.bench.runs.get(slot.id)
+    assert run is not None
+    assert (run.returncode, bed.bench.printed(run)) == (returncode, printed)
+    assert slot.state is (D if returncode == 0 else B)
+    first, headers, body = hook.heard[0]
+    assert first.startswith(task.get("method", "GET"))
+    assert body == task.get("body", "")
+    assert headers.get("x-key") == task.get("headers", {}).get("X-Key")
+
+
+async def test_an_http_call_that_nobody_answers(bed: Bed) -> None:
+    async with Hook([]).open() as hook:
+        gone = hook.url
+    job = await bed.job(kind=TaskKind.HTTP, task={"url": gone}, every="1d")
+    await bed.after(86_400)
+    await bed.over(job)
+    (slot,) = await bed.found(job)
+    run = await bed.bench.runs.get(slot.id)
+    assert run is not None
+    assert run.returncode == 7
+
+
+async def test_a_planner_goes_on_where_another_has_ended(home: Path) -> None:
+    clock = Clock()
+    async with planning(home, clock) as bed:
+        job = await bed.job(catch_up=CatchUp.ALL, overlap=Overlap.ALLOW)
+        await bed.after(60)
+        await bed.bench.disown()
+    clock.now += 120
+    async with planning(home, clock) as bed:
+        await bed.planner.look()
+        await bed.over(job)
+        assert await bed.states(job) == [(60, D), (120, D), (180, D)]
