@@ -268,7 +268,8 @@ def rm(target: Target, name: str, yes: bool) -> None:
         running = found["state"] in ALIVE
         if running and not yes:
             click.confirm(f"{name} is {found['state']}. Kill and remove it?", abort=True, err=True)
-        client.send("DELETE", f"{process_path(found['id'])}{'?force=true' if running else ''}")
+        force = "true" if running else None
+        client.send("DELETE", process_path(found["id"]), force=force)
     if target.json:
         output.print_json({"removed": found["name"]})
     else:

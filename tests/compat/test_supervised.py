@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -16,7 +16,7 @@ from tests.servers import Server, start_dual
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ALWAYS = {"restart": "always", "backoff": AT_ONCE}
+ALWAYS: dict[str, Any] = {"restart": "always", "backoff": AT_ONCE}
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ import os
 import signal
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from tests.servers import Server
 
 SLEEP = "exec sleep 600"
-ALWAYS = {"restart": "always", "backoff": AT_ONCE}
+ALWAYS: dict[str, Any] = {"restart": "always", "backoff": AT_ONCE}
 
 
 @pytest.fixture
@@ -35,6 +36,11 @@ def runs(home: Path, process_id: str) -> int:
     with closing(sqlite3.connect(home / "mcli.db", timeout=5)) as connection:
         query = "SELECT count(*) FROM runs WHERE process_id = ?"
         return int(connection.execute(query, (process_id,)).fetchone()[0])
+
+
+def has_ended(state: str) -> bool:
+    trace = read_trace(state)
+    return trace is not None and trace.ended
 
 
 def test_after_kill_9_of_the_server_each_goes_on_as_it_is_to(first: Server, home: Path) -> None:
@@ -52,8 +58,7 @@ def test_after_kill_9_of_the_server_each_goes_on_as_it_is_to(first: Server, home
     first.kill()
     for process in (died, died_for_good):
         os.kill(process["pid"], signal.SIGKILL)
-        state = f"{home}/logs/{process['run_id']}.state"
-        until(lambda path=state: (trace := read_trace(path)) and trace.ended)
+        until(partial(has_ended, f"{home}/logs/{process['run_id']}.state"))
     with start_app(home, stop_grace="0.3") as second, second.client() as client:
         with watching(second, died) as watch:
             again = watch.until(lambda p: p["state"] == "running" and p["pid"] != died["pid"])
