@@ -78,8 +78,8 @@ def test_output_is_waited_for_printed_and_followed(mclictl: Mclictl, name: str) 
 
 def test_health_is_described_and_taken_away(mclictl: Mclictl, name: str) -> None:
     options = ["--health-command", "true", "--health-interval", "5s", "--autostart"]
-    made = mclictl.json("process", "create", name, "printf", "%s", *options, "--", "-x")
-    assert (made["args"], made["autostart"]) == (["%s", "-x"], True)
+    made = mclictl.json("process", "create", name, "printf", "%s", "x", *options)
+    assert (made["args"], made["autostart"]) == (["%s", "x"], True)
     assert made["health_check"]["interval"] == 5
     url = ["--health-url", "http://127.0.0.1:1/", "--health-retries", "2"]
     check = mclictl.json("process", "edit", name, *url)["health_check"]
