@@ -38,8 +38,10 @@ from fastapi_app.services.process_feed import ProcessFeed
 from fastapi_app.services.processes import ProcessService
 from fastapi_app.services.runs import RunService
 from fastapi_app.services.scheduler import SchedulerService
+from fastapi_app.services.script_rules import judge
 from fastapi_app.services.similarity import Similarity
 from fastapi_app.services.supervisor import Supervisor
+from fastapi_app.services.sync import SyncService
 from fastapi_app.services.tokens import HOME_PREFIX, Signer, new_secret
 from fastapi_app.services.upkeep import Upkeep
 from fastapi_app.services.workflows import WorkflowService
@@ -55,6 +57,7 @@ from fastapi_app.storage.jobs import JobStore
 from fastapi_app.storage.keys import KeyStore
 from fastapi_app.storage.processes import ProcessStore
 from fastapi_app.storage.runs import RunStore
+from fastapi_app.storage.script_folder import ScriptFolder
 from fastapi_app.storage.secret_files import read_or_make
 from fastapi_app.storage.slots import SlotStore
 from fastapi_app.storage.state import StateStore
@@ -78,6 +81,7 @@ class Services:
     histories: HistoryService
     search: SearchService
     bundles: BundleService
+    sync: SyncService
     processes: ProcessService
     process_feed: ProcessFeed
     scheduler: SchedulerService
@@ -153,6 +157,8 @@ async def _wired(
     supervisor.on_change = process_feed.note
     await supervisor.start()
     stored, similarity = CommandService(commands, audit), Similarity(settings.url)
+    index = settings.home / "scripts.index"
+    sync = SyncService(ScriptFolder(settings.workflows_dir, index, judge), commands, audit)
     workflows = WorkflowService(
         engine=engine,
         runs=runs,
@@ -191,6 +197,7 @@ async def _wired(
                 similarity=similarity,
             ),
             bundles=BundleService(commands, audit),
+            sync=sync,
             processes=processes,
             process_feed=process_feed,
             scheduler=SchedulerService(
@@ -219,6 +226,7 @@ async def _wired(
         await asyncio.gather(*background, return_exceptions=True)
         await identity.aclose()
         await similarity.aclose()
+        await sync.aclose()
         await hub.aclose()
         await supervisor.aclose()
         await engine.aclose()

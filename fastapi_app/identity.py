@@ -15,6 +15,8 @@ SCOPES: Mapping[str, str] = {
     "commands:write": "Change stored commands",
     "processes:read": "See managed processes, and what they print",
     "processes:write": "Make, start, stop and remove managed processes",
+    "sync:read": "See how the folder of scripts and the stored commands differ",
+    "sync:write": "Make the folder of scripts as the stored commands are, and the other way",
     "scheduler:read": "See scheduled jobs, and what became of them",
     "scheduler:write": "Change, run and pause scheduled jobs",
     "daemon:read": "See the state of the service",
@@ -46,11 +48,8 @@ class Role(StrEnum):
 _PRIVATE = frozenset({"audit:read", "users:read"})
 _VIEWER = frozenset(scope for scope in SCOPES if scope.endswith(":read")) - _PRIVATE
 _OPERATOR = _VIEWER | {
-    "workflows:write",
-    "groups:write",
-    "commands:write",
-    "scheduler:write",
-    "processes:write",
+    *("workflows:write", "groups:write", "commands:write", "sync:write"),
+    *("scheduler:write", "processes:write"),
 }
 ROLES: Mapping[Role, frozenset[str]] = {
     Role.VIEWER: _VIEWER,

@@ -21,6 +21,7 @@ from fastapi_app.services.metrics import MetricsService
 from fastapi_app.services.processes import ProcessService
 from fastapi_app.services.runs import RunService
 from fastapi_app.services.scheduler import SchedulerService
+from fastapi_app.services.sync import SyncService
 from fastapi_app.services.workflows import WorkflowService
 
 
@@ -55,6 +56,10 @@ async def _commands(found: AllServices) -> CommandService:
 
 async def _processes(found: AllServices) -> ProcessService:
     return found.processes
+
+
+async def _sync(found: AllServices) -> SyncService:
+    return found.sync
 
 
 async def _bundles(found: AllServices) -> BundleService:
@@ -99,6 +104,7 @@ Processes = Annotated[ProcessService, Depends(_processes)]
 Bundles = Annotated[BundleService, Depends(_bundles)]
 Histories = Annotated[HistoryService, Depends(_histories)]
 Search = Annotated[SearchService, Depends(_search)]
+Sync = Annotated[SyncService, Depends(_sync)]
 Accounts = Annotated[AccountService, Depends(_accounts)]
 Daemon = Annotated[DaemonService, Depends(_daemon)]
 Audit = Annotated[AuditService, Depends(_audit)]
