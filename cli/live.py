@@ -125,6 +125,20 @@ def status_events(client: Client, since: int | None, **query: object) -> Iterato
         yield event
 
 
+def process_events(client: Client) -> Iterator[Json]:
+    """Yield a snapshot of all processes, again after each broken connection, and each change.
+
+    Raises:
+        NotReachable: as `follow`.
+    """
+    return _resumed(
+        client,
+        lambda: "/ws/processes",
+        "/api/v1/daemon/processes",
+        lambda: "mclictl process list --watch",
+    )
+
+
 def _resumed(
     client: Client,
     address: Callable[[], str],

@@ -43,6 +43,7 @@ COMMANDS = {
         "Scripts of a folder and stored commands: status, push, pull.",
     ),
     "schedule": ("cli.schedule", "schedule", "Scheduled jobs: add, list, show, edit, run, rm."),
+    "process": ("cli.process", "process", "Processes that are looked after: run, list, stop…"),
     "audit": ("cli.audit", "audit", "Who did what that matters for security."),
     "cutover": ("cli.cutover", "cutover", "Legacy routes: which stack answers them, and how well."),
     "rollout": ("cli.cutover", "rollout", "Let legacy routes go over by a plan: start, status."),

@@ -16,6 +16,7 @@ DEPRECATED = 1767225600  # Thu, 01 Jan 2026 00:00:00 GMT
 SUNSET = 1798761600  # Fri, 01 Jan 2027 00:00:00 GMT
 WORKFLOWS = "/api/v1/workflows"
 COMMANDS = "/api/v1/commands"
+PROCESSES = "/api/v1/daemon/processes"
 
 
 def _never_the_same(prefix: str = "", **shapes: Shape) -> tuple[Volatile, ...]:
@@ -108,21 +109,21 @@ ROWS = (
         "POST",
         "/daemon/start",
         handlers.start_daemon,
-        "/api/v1/daemon/status",
+        "/api/v1/daemon/start",
         rehearsal=rehearsals.switch_daemon,
     ),
     _row(
         "POST",
         "/daemon/stop",
         handlers.stop_daemon,
-        "/api/v1/daemon/status",
+        "/api/v1/daemon/stop",
         rehearsal=rehearsals.switch_daemon,
     ),
     _row(
         "GET",
         "/processes",
         handlers.list_processes,
-        f"{WORKFLOWS}/list?kind=process",
+        PROCESSES,
         volatile=_never_the_same("/processes/*", **_PROCESS),
         query=_ALL,
     ),
@@ -130,7 +131,7 @@ ROWS = (
         "POST",
         "/processes",
         handlers.create_process,
-        f"{WORKFLOWS}/execute",
+        PROCESSES,
         volatile=_never_the_same(id=_ID),
         body=_fields(**_MAKING, auto_start=Kind.TRUTH),
         rehearsal=rehearsals.create_process,
@@ -139,7 +140,7 @@ ROWS = (
         "POST",
         "/processes/run",
         handlers.run_process,
-        f"{WORKFLOWS}/execute",
+        f"{PROCESSES}/run",
         volatile=_never_the_same(id=_ID),
         body=_fields(**_MAKING, detach=Kind.TRUTH),
         rehearsal=rehearsals.run_process,
@@ -148,14 +149,14 @@ ROWS = (
         "GET",
         "/processes/<id>",
         handlers.show_process,
-        f"{WORKFLOWS}/{{id}}",
+        f"{PROCESSES}/{{id}}",
         volatile=_never_the_same(**_PROCESS, cpu_percent=_NUMBER, memory_mb=_NUMBER),
     ),
     _row(
         "DELETE",
         "/processes/<id>",
         handlers.remove_process,
-        f"{WORKFLOWS}/{{id}}/stop",
+        f"{PROCESSES}/{{id}}",
         query=_fields(force=Kind.TRUTH),
         rehearsal=rehearsals.remove_process,
     ),
@@ -163,28 +164,28 @@ ROWS = (
         "POST",
         "/processes/<id>/start",
         handlers.start_process,
-        f"{WORKFLOWS}/start",
+        f"{PROCESSES}/{{id}}/start",
         rehearsal=rehearsals.act_on_process,
     ),
     _row(
         "POST",
         "/processes/<id>/stop",
         handlers.stop_process,
-        f"{WORKFLOWS}/{{id}}/stop",
+        f"{PROCESSES}/{{id}}/stop",
         rehearsal=rehearsals.act_on_process,
     ),
     _row(
         "POST",
         "/processes/<id>/kill",
         handlers.kill_process,
-        f"{WORKFLOWS}/{{id}}/stop",
+        f"{PROCESSES}/{{id}}/kill",
         rehearsal=rehearsals.act_on_process,
     ),
     _row(
         "GET",
         "/processes/<id>/logs",
         handlers.process_logs,
-        f"{WORKFLOWS}/{{id}}/logs",
+        f"{PROCESSES}/{{id}}/logs",
         query=_fields(lines=Kind.COUNT),
     ),
 )

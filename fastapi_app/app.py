@@ -40,6 +40,7 @@ from fastapi_app.routers import (
     health,
     live,
     metrics,
+    processes,
     runs,
     scheduler,
     streams,
@@ -48,6 +49,7 @@ from fastapi_app.routers import (
 )
 from fastapi_app.schemas.events import ProgressEvent, RunEvent, StatusEvent
 from fastapi_app.schemas.problems import Problem, documented
+from fastapi_app.schemas.processes import ProcessEvent
 from fastapi_app.schemas.sync import SyncEvent
 from fastapi_app.settings import Settings
 from fastapi_app.windows import Policy
@@ -65,7 +67,7 @@ FALLBACKS = (
     "mcli_ratelimit_fallbacks",
     "Requests that were counted in memory because Redis did not answer",
 )
-EXTRA_SCHEMAS = (Problem, RunEvent, StatusEvent, ProgressEvent, SyncEvent)
+EXTRA_SCHEMAS = (Problem, RunEvent, StatusEvent, ProgressEvent, SyncEvent, ProcessEvent)
 
 
 PUBLIC = (
@@ -121,7 +123,7 @@ def create_app(settings: Settings, public: Sequence[str] = ()) -> FastAPI:
     app.add_exception_handler(ClientLeftError, _answer_nobody)
     routers = (
         *(auth, streams, workflows, runs, groups, commands, command_history, sync),
-        *(scheduler, daemon, audit, health, metrics, live),
+        *(scheduler, daemon, processes, audit, health, metrics, live),
     )
     for router in routers:
         app.include_router(router.router)

@@ -164,7 +164,26 @@ class ProcessNotFoundError(AppError):
     status, code, title = 404, "process-not-found", "No such process"
 
     def __init__(self, process_id: str) -> None:
-        super().__init__(f"There is no process {process_id!r}.")
+        super().__init__(
+            f"There is no process {process_id!r}; GET /api/v1/daemon/processes shows them."
+        )
+
+
+class ProcessExistsError(AppError):
+    status, code, title = 409, "process-exists", "The name is taken"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"A process {name!r} exists already (names that differ only in case count as the same);"
+            " change that one with PATCH /api/v1/daemon/processes/<name>, or choose another name."
+        )
+
+
+class ProcessAmbiguousError(AppError):
+    status, code, title = 409, "process-ambiguous", "The name is not enough"
+
+    def __init__(self, name: str, ids: Sequence[str]) -> None:
+        super().__init__(f"Several processes have the name {name!r}; use an id: {', '.join(ids)}.")
 
 
 class ProcessRunningError(AppError):
@@ -213,7 +232,8 @@ class DaemonStoppedError(AppError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The daemon is stopped and starts nothing; POST /daemon/start lets it work again."
+            "The daemon is stopped and starts nothing;"
+            " POST /api/v1/daemon/start lets it work again."
         )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from fastapi_app import __version__
 from fastapi_app.engine.broadcast import Hub
 from fastapi_app.engine.embedded import EmbeddedEngine
+from fastapi_app.engine.health import Prober
 from fastapi_app.engine.launch import Scripts
 from fastapi_app.engine.logs import LogFiles
 from fastapi_app.engine.process import Spawner
@@ -33,11 +34,13 @@ from fastapi_app.services.lag import watch_lag
 from fastapi_app.services.live import LiveService
 from fastapi_app.services.metrics import MetricsService
 from fastapi_app.services.planner import Planner
+from fastapi_app.services.process_feed import ProcessFeed
 from fastapi_app.services.processes import ProcessService
 from fastapi_app.services.runs import RunService
 from fastapi_app.services.scheduler import SchedulerService
 from fastapi_app.services.script_rules import judge
 from fastapi_app.services.similarity import Similarity
+from fastapi_app.services.supervisor import Supervisor
 from fastapi_app.services.sync import SyncService
 from fastapi_app.services.tokens import HOME_PREFIX, Signer, new_secret
 from fastapi_app.services.upkeep import Upkeep
@@ -58,6 +61,7 @@ from fastapi_app.storage.script_folder import ScriptFolder
 from fastapi_app.storage.secret_files import read_or_make
 from fastapi_app.storage.slots import SlotStore
 from fastapi_app.storage.state import StateStore
+from fastapi_app.storage.supervision import SupervisionStore
 from fastapi_app.storage.users import UserStore
 
 TOKEN_FILE = "token"  # noqa: S105 - the name of a file
@@ -79,6 +83,7 @@ class Services:
     bundles: BundleService
     sync: SyncService
     processes: ProcessService
+    process_feed: ProcessFeed
     scheduler: SchedulerService
     daemon: DaemonService
     identity: IdentityService
@@ -117,9 +122,10 @@ async def _wired(
     audit = AuditService(AuditStore(database), retention=settings.audit_retention)
     logs = LogFiles(settings.logs_dir, settings.max_log_bytes)
     scripts = Scripts(settings.work_dir)
+    spawner = Spawner(settings.logs_dir / "spawner.log", on_spawned=metrics.spawns.note)
     engine = EmbeddedEngine(
         runs=runs,
-        spawner=Spawner(settings.logs_dir / "spawner.log", on_spawned=metrics.spawns.note),
+        spawner=spawner,
         logs=logs,
         scripts=scripts,
         max_running=settings.max_concurrent_commands,
@@ -146,6 +152,10 @@ async def _wired(
         keys=keys,
         epoch=Epoch(database),
     )
+    supervisor, processes = _processes(engine, spawner, runs, logs, audit, database)
+    process_feed = ProcessFeed(hub=hub, runs=runs, processes=processes)
+    supervisor.on_change = process_feed.note
+    await supervisor.start()
     stored, similarity = CommandService(commands, audit), Similarity(settings.url)
     index = settings.home / "scripts.index"
     sync = SyncService(ScriptFolder(settings.workflows_dir, index, judge), commands, audit)
@@ -188,9 +198,8 @@ async def _wired(
             ),
             bundles=BundleService(commands, audit),
             sync=sync,
-            processes=ProcessService(
-                engine=engine, processes=ProcessStore(database), runs=runs, logs=logs
-            ),
+            processes=processes,
+            process_feed=process_feed,
             scheduler=SchedulerService(
                 jobs=jobs, slots=slots, tasks=tasks, planner=planner, audit=audit
             ),
@@ -204,7 +213,9 @@ async def _wired(
                 access_lifetime=settings.access_lifetime,
                 session_lifetime=settings.session_lifetime,
             ),
-            metrics=MetricsService(metrics, daemon=daemon, engine=engine),
+            metrics=MetricsService(
+                metrics, daemon=daemon, engine=engine, processes=processes, supervisor=supervisor
+            ),
             audit=audit,
             database=database,
         )
@@ -217,8 +228,38 @@ async def _wired(
         await similarity.aclose()
         await sync.aclose()
         await hub.aclose()
+        await supervisor.aclose()
         await engine.aclose()
         await audit.record("server.stop")
+
+
+def _processes(
+    engine: EmbeddedEngine,
+    spawner: Spawner,
+    runs: RunStore,
+    logs: LogFiles,
+    audit: AuditService,
+    database: Database,
+) -> tuple[Supervisor, ProcessService]:
+    processes, supervision = ProcessStore(database), SupervisionStore(database)
+    supervisor = Supervisor(
+        engine=engine,
+        processes=processes,
+        supervision=supervision,
+        runs=runs,
+        prober=Prober(spawner),
+        database=database,
+    )
+    service = ProcessService(
+        engine=engine,
+        supervisor=supervisor,
+        processes=processes,
+        supervision=supervision,
+        runs=runs,
+        logs=logs,
+        audit=audit,
+    )
+    return supervisor, service
 
 
 def _home_token(settings: Settings) -> str:

@@ -13,11 +13,14 @@ SCOPES: Mapping[str, str] = {
     "groups:write": "Change and pause groups of runs",
     "commands:read": "See stored commands",
     "commands:write": "Change stored commands",
+    "processes:read": "See managed processes, and what they print",
+    "processes:write": "Make, start, stop and remove managed processes",
     "sync:read": "See how the folder of scripts and the stored commands differ",
     "sync:write": "Make the folder of scripts as the stored commands are, and the other way",
     "scheduler:read": "See scheduled jobs, and what became of them",
     "scheduler:write": "Change, run and pause scheduled jobs",
     "daemon:read": "See the state of the service",
+    "daemon:write": "Let the service take work, or no more",
     "cutover:read": "See which stack answers the old routes, and how well",
     "cutover:write": "Move old routes from stack to stack",
     "metrics:read": "Scrape the metrics",
@@ -46,7 +49,7 @@ _PRIVATE = frozenset({"audit:read", "users:read"})
 _VIEWER = frozenset(scope for scope in SCOPES if scope.endswith(":read")) - _PRIVATE
 _OPERATOR = _VIEWER | {
     *("workflows:write", "groups:write", "commands:write", "sync:write"),
-    "scheduler:write",
+    *("scheduler:write", "processes:write"),
 }
 ROLES: Mapping[Role, frozenset[str]] = {
     Role.VIEWER: _VIEWER,

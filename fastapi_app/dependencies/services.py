@@ -18,6 +18,7 @@ from fastapi_app.services.commands import CommandService
 from fastapi_app.services.daemon import DaemonService
 from fastapi_app.services.groups import GroupService
 from fastapi_app.services.metrics import MetricsService
+from fastapi_app.services.processes import ProcessService
 from fastapi_app.services.runs import RunService
 from fastapi_app.services.scheduler import SchedulerService
 from fastapi_app.services.sync import SyncService
@@ -51,6 +52,10 @@ async def _groups(found: AllServices) -> GroupService:
 
 async def _commands(found: AllServices) -> CommandService:
     return found.commands
+
+
+async def _processes(found: AllServices) -> ProcessService:
+    return found.processes
 
 
 async def _sync(found: AllServices) -> SyncService:
@@ -95,6 +100,7 @@ Workflows = Annotated[WorkflowService, Depends(_workflows)]
 Runs = Annotated[RunService, Depends(_runs)]
 Groups = Annotated[GroupService, Depends(_groups)]
 Commands = Annotated[CommandService, Depends(_commands)]
+Processes = Annotated[ProcessService, Depends(_processes)]
 Bundles = Annotated[BundleService, Depends(_bundles)]
 Histories = Annotated[HistoryService, Depends(_histories)]
 Search = Annotated[SearchService, Depends(_search)]

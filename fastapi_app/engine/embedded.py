@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from signal import Signals
 
 from fastapi_app.engine import outcome
@@ -111,8 +111,12 @@ class EmbeddedEngine:
         await self._background.aclose()
         await self._spawner.aclose()
 
-    async def submit(self, run: Run) -> Run:
+    async def submit(
+        self, run: Run, commit: Callable[[Run], Awaitable[object]] | None = None
+    ) -> Run:
         """Accept a run: when this returns it is committed and will run, come what may.
+
+        `commit` writes it down in a transaction of its own; what that raises is passed on.
 
         Raises:
             GroupNotFoundError: there is no such group.
@@ -123,7 +127,7 @@ class EmbeddedEngine:
         active = self._watch(run)
         self._admission.reserve(1)
         try:
-            await self._runs.add(run)
+            await (commit or self._runs.add)(run)
         except BaseException:
             self._forget(active)
             raise

@@ -129,6 +129,15 @@ class LogFiles:
             start = _start_of_lines(source, view.size(source), lines)
             return view.whole(source, start).decode("utf-8", "replace")
 
+    def tail_offset(self, run_id: str, stream: Stream, lines: int) -> int:
+        """The byte at which the last `lines` lines begin, as far back as `tail_lines` looks."""
+        view = View(self.max_bytes)
+        with self._opened(run_id, stream) as source:
+            if source is None:
+                return 0
+            end = view.size(source)
+            return _start_of_lines(source, end, lines) if lines else end
+
     async def follow(
         self,
         run_id: str,

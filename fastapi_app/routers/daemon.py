@@ -7,6 +7,7 @@ from fastapi_app.routing import Router
 from fastapi_app.schemas.daemon import DaemonStatus
 from fastapi_app.schemas.problems import documented
 from fastapi_app.security import requires
+from fastapi_app.services.daemon import DaemonService
 
 router = Router(prefix="/api/v1/daemon", tags=["daemon"])
 
@@ -19,6 +20,34 @@ router = Router(prefix="/api/v1/daemon", tags=["daemon"])
 )
 async def status(daemon: Daemon) -> DaemonStatus:
     """What the server is and does."""
+    return await _status(daemon)
+
+
+@router.post(
+    "/start",
+    dependencies=[requires("daemon:write")],
+    response_model=DaemonStatus,
+    responses=documented(503),
+)
+async def start(daemon: Daemon) -> DaemonStatus:
+    """Let the service take work again."""
+    await daemon.start()
+    return await _status(daemon)
+
+
+@router.post(
+    "/stop",
+    dependencies=[requires("daemon:write")],
+    response_model=DaemonStatus,
+    responses=documented(503),
+)
+async def stop(daemon: Daemon) -> DaemonStatus:
+    """Let the service take no more commands and workflows; what runs goes on."""
+    await daemon.stop()
+    return await _status(daemon)
+
+
+async def _status(daemon: DaemonService) -> DaemonStatus:
     now = await daemon.snapshot()
     return DaemonStatus(
         running=now.daemon_running,

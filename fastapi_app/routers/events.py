@@ -75,14 +75,26 @@ def log_response(
     """
     live.check_log(run)
     if SSE in accept or NDJSON in accept:
-        form = log_sse if SSE in accept else log_line
         items = log_events(live, run, position, follow=follow)
-        encoded = _each(ends.until_end(items), lambda item: form(*item))
-        return sse_response(encoded) if SSE in accept else ndjson_response(encoded)
+        return log_items_response(items, accept, ends)
     pieces = live.log(run, offsets=position.offsets, streams=position.streams, follow=follow)
     return StreamingResponse(
         _each(ends.until_end(pieces), lambda piece: piece.encoded(_text)),
         media_type="text/plain; charset=utf-8",
+    )
+
+
+def log_items_response(
+    items: AsyncGenerator[tuple[Piece | Event, Reached], None], accept: str, ends: Ends
+) -> StreamingResponse:
+    """Pieces and events in the form that `accept` asks for; as text the pieces alone."""
+    until_end = ends.until_end(items)
+    if SSE in accept:
+        return sse_response(_each(until_end, lambda item: log_sse(*item)))
+    if NDJSON in accept:
+        return ndjson_response(_each(until_end, lambda item: log_line(*item)))
+    return StreamingResponse(
+        _each(until_end, lambda item: _text_of(item[0])), media_type="text/plain; charset=utf-8"
     )
 
 
@@ -193,7 +205,8 @@ async def _each(
     async with contextlib.aclosing(items):
         with contextlib.suppress(TooSlowError):
             async for item in items:
-                yield encode(item)
+                if encoded := encode(item):
+                    yield encoded
 
 
 async def _beating(events: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
@@ -222,6 +235,10 @@ def _compact(of: Event) -> str:
 
 def _text(piece: LogPiece) -> bytes:
     return piece.text.encode()
+
+
+def _text_of(item: Piece | Event) -> bytes:
+    return b"" if isinstance(item, dict) else item.encoded(_text)
 
 
 def _log_json(piece: LogPiece) -> str:

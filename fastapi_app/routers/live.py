@@ -14,6 +14,7 @@ from fastapi_app.dependencies.services import AllServices
 from fastapi_app.errors import LogRemovedError, RunNotFoundError
 from fastapi_app.leaving import ClientLeftError, unless_client_leaves
 from fastapi_app.routers.events import change_message, log_events, log_message
+from fastapi_app.routers.process_answers import process_message
 from fastapi_app.routing import Router
 from fastapi_app.security import requires
 from fastapi_app.slow import TooSlowError, promptly
@@ -60,6 +61,15 @@ async def follow_logs(
         await _tell(
             socket, items, lambda item: log_message(item[0]), services.settings.send_timeout
         )
+
+
+@router.websocket("/processes", dependencies=[requires("processes:read")])
+async def follow_processes(socket: WebSocket, services: AllServices) -> None:
+    """All managed processes as they are, then each as it comes to stand elsewhere."""
+    await socket.accept()
+    async with _closing(socket):
+        news = services.process_feed.news()
+        await _tell(socket, news, process_message, services.settings.send_timeout)
 
 
 async def _tell(

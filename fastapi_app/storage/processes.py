@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, select
 
 from fastapi_app.models import Process
 from fastapi_app.storage.database import Database
-from fastapi_app.storage.tables import processes
+from fastapi_app.storage.tables import processes, supervision
 from fastapi_app.storage.text import storable
 
 
@@ -22,18 +22,14 @@ class ProcessStore:
     async def add(self, process: Process) -> None:
         """Commit a new process."""
         async with self._db.write() as connection:
-            await connection.execute(processes.insert(), _to_row(process))
-
-    async def set_run(self, process_id: str, run_id: str) -> None:
-        """Commit which run the process was last started as."""
-        async with self._db.write() as connection:
-            await connection.execute(
-                update(processes).where(processes.c.id == process_id).values(run_id=run_id)
-            )
+            await connection.execute(processes.insert(), process_row(process))
 
     async def delete(self, process_id: str) -> None:
+        """Forget a process, and how it is looked after."""
         async with self._db.write() as connection:
             await connection.execute(processes.delete().where(processes.c.id == process_id))
+            known = supervision.c.process_id == process_id
+            await connection.execute(supervision.delete().where(known))
 
     async def get(self, process_id: str) -> Process | None:
         if not storable(process_id):
@@ -50,7 +46,8 @@ class ProcessStore:
             return [_to_process(row) for row in await connection.execute(statement)]
 
 
-def _to_row(process: Process) -> dict[str, Any]:
+def process_row(process: Process) -> dict[str, Any]:
+    """A process as a row."""
     return {
         "id": process.id,
         "name": process.name,

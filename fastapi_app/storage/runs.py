@@ -99,11 +99,11 @@ class RunStore:
 
     def add(self, run: Run) -> asyncio.Future[bool | None]:
         """Commit a new run: on its way at once, committed when the future is done."""
-        return self._db.grouped.submit(0, _INSERT, _to_row(run))
+        return self._db.grouped.submit(0, _INSERT, run_row(run))
 
     def add_running(self, run: Run) -> Write:
         """Commit a run that somebody waits for, within moments: its end may come first."""
-        return self._db.grouped.submit_lingering(0, _INSERT, _to_row(run))
+        return self._db.grouped.submit_lingering(0, _INSERT, run_row(run))
 
     def hasten(self, added: Write) -> None:
         """Commit a run that was to be committed within moments now."""
@@ -116,7 +116,7 @@ class RunStore:
         """
         if added.taken:
             return None
-        added.parameters = _to_row(run)
+        added.parameters = run_row(run)
         self._db.grouped.hasten(added)
         return added.done
 
@@ -188,7 +188,7 @@ class RunStore:
     async def add_together(self, added: Sequence[Run]) -> None:
         """Commit new runs, all or none."""
         async with self._db.write() as connection:
-            await connection.execute(_INSERT, [_to_row(run) for run in added])
+            await connection.execute(_INSERT, [run_row(run) for run in added])
 
     async def remove(self, ids: Sequence[str]) -> list[str]:
         """Forget those of these runs that are over, with their history; returns which."""
@@ -285,6 +285,15 @@ class RunStore:
         statement = select(runs).where(runs.c.parent_id == parent_id)
         return await self._fetch(statement.order_by(runs.c.created_at, runs.c.id))
 
+    async def next_of_process(self, run: Run) -> Run | None:
+        """The run of the same process that was accepted after this one."""
+        statement = select(runs).where(
+            tuple_(runs.c.created_at, runs.c.id) > tuple_(run.created_at, run.id),
+            runs.c.process_id == run.process_id,
+        )
+        found = await self._fetch(statement.order_by(runs.c.created_at, runs.c.id).limit(1))
+        return found[0] if found else None
+
     async def history(self, run_id: str) -> list[Transition]:
         """Every transition of one run, oldest first."""
         return await self._transitions(_TRANSITIONS.where(transitions.c.run_id == run_id))
@@ -330,7 +339,8 @@ def _matching(statement: Select[Any], wanted: RunFilter) -> Select[Any]:
     return statement
 
 
-def _to_row(run: Run) -> dict[str, Any]:
+def run_row(run: Run) -> dict[str, Any]:
+    """A run as a row."""
     row = {name: getattr(run, name) for name in _PLAIN}
     row["kind"] = str(run.kind)
     row["status"] = str(run.status)

@@ -162,6 +162,26 @@ processes = Table(
     Column("run_id", String(36)),
 )
 
+supervision = Table(
+    "supervision",
+    metadata,
+    Column("process_id", String(36), primary_key=True),
+    # The name in one case, of processes whose names must differ in more than that.
+    Column("name_key", String(800), unique=True),
+    Column("plan", Text, nullable=False),
+    Column("wanted", String(16)),
+    Column("owner", String(64)),
+    Column("run_id", String(36)),
+    Column("decided", String(36)),
+    Column("ending_run", String(36)),
+    Column("ending", String(16)),
+    Column("restarts", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("gave_up", Boolean, nullable=False),
+    Column("health", String(16)),
+    Column("health_detail", Text),
+)
+
 service_state = Table(
     "service_state",
     metadata,

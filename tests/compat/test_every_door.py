@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 EVERYBODYS = {"/livez", "/readyz", "/api/v1/auth/login", "/api/v1/auth/refresh"}
 SOCKETS = {
+    "/ws/processes": "processes:read",
     "/ws/workflows": "workflows:read",
     "/ws/workflows/x": "workflows:read",
     "/ws/workflows/x/logs": "workflows:read",

@@ -67,6 +67,16 @@ PATHS = {
     "/api/v1/scheduler/jobs/{job}/runs": {"get"},
     "/api/v1/scheduler/preview": {"post"},
     "/api/v1/daemon/status": {"get"},
+    "/api/v1/daemon/start": {"post"},
+    "/api/v1/daemon/stop": {"post"},
+    "/api/v1/daemon/processes": {"get", "post"},
+    "/api/v1/daemon/processes/run": {"post"},
+    "/api/v1/daemon/processes/{id}": {"get", "patch", "delete"},
+    "/api/v1/daemon/processes/{id}/start": {"post"},
+    "/api/v1/daemon/processes/{id}/stop": {"post"},
+    "/api/v1/daemon/processes/{id}/kill": {"post"},
+    "/api/v1/daemon/processes/{id}/restart": {"post"},
+    "/api/v1/daemon/processes/{id}/logs": {"get"},
     "/api/v1/auth/login": {"post"},
     "/api/v1/auth/refresh": {"post"},
     "/api/v1/auth/logout": {"post"},
@@ -141,7 +151,7 @@ def test_every_route_says_what_it_does_and_how_it_fails(document: Document) -> N
         if path in {"/livez", "/metrics"}:
             continue
         assert "503" in answers, where
-        takes_a_name = "{" in path or path.endswith(("/start", "/execute"))
+        takes_a_name = "{" in path or path.endswith(("workflows/start", "/execute"))
         assert ("404" in answers) == takes_a_name, where
         assert ({"400", "413", "422"} <= answers.keys()) == ("requestBody" in operation), where
         for status, answer in answers.items():

@@ -64,7 +64,7 @@ async def postgres_ready_url(shared: URL) -> str:
     """That database, empty."""
     connection = await admin(shared)
     await connection.execute("DELETE FROM commands")  # not TRUNCATE: its triggers tidy up
-    await connection.execute("TRUNCATE audit, runs, processes, service_state")
+    await connection.execute("TRUNCATE audit, runs, processes, service_state, supervision")
     await connection.close()
     return shared.render_as_string(hide_password=False)
 

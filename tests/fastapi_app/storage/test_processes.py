@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastapi_app.storage.processes import ProcessStore
@@ -29,12 +28,11 @@ async def test_processes_come_back_oldest_first(database: Database) -> None:
     assert await store.all() == [plain, full]
 
 
-async def test_a_process_follows_its_latest_run(database: Database) -> None:
+async def test_a_removed_process_is_gone(database: Database) -> None:
     store = ProcessStore(database)
     process = a_process()
     await store.add(process)
-    await store.set_run(process.id, "r2")
-    assert await store.get(process.id) == replace(process, run_id="r2")
+    assert await store.get(process.id) == process
     await store.delete(process.id)
     assert await store.all() == []
     for unknown in (process.id, "", "\0", "\ud800"):
