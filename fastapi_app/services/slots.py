@@ -76,7 +76,8 @@ def _worth_looking_at(job: Job, table: Timetable, now: float) -> tuple[list[floa
     span = longest if everything else min(longest, ON_TIME + job.policy.jitter)
     while True:
         behind = max(first, now - span - 1e-6)
-        found, following = [], None
+        found: list[float] = []
+        following = None
         for at in _from_slot(job, table, _within(job, table.after(behind))):
             if at + _jitter(job, at) > now or (everything and len(found) > AT_ONCE):
                 following = at
