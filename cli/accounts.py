@@ -11,6 +11,7 @@ import click
 
 from cli import output
 from cli.client import Client, ClientError, Json
+from cli.confirm import confirm, yes_option
 from cli.credentials import LOOPBACK, Login, Logins
 from cli.output import Column
 from cli.quantities import read_by, some_seconds
@@ -282,9 +283,11 @@ def set_user(
     _change(target, "PATCH", f"{AUTH}/users/{quote(name, safe='')}", body)
 
 
-@users.command("rm", examples=["mclictl users rm bob"])
+@users.command("rm", examples=["mclictl users rm bob", "mclictl users rm bob --yes"])
 @click.argument("name")
+@yes_option
 @click.pass_obj
-def rm_user(target: Target, name: str) -> None:
+def rm_user(target: Target, name: str, yes: bool) -> None:
     """Remove the user NAME, with all logins and keys."""
+    confirm(f"Remove the user '{name}', with all logins and keys?", yes=yes)
     _remove(target, f"{AUTH}/users/{quote(name, safe='')}", name)

@@ -15,6 +15,7 @@ from cli.client import COMMANDS, Client, Json, command_path
 from cli.command_bundles import export, import_
 from cli.command_history import diff, history, rollback, stats
 from cli.command_search import search, similar, tags
+from cli.confirm import confirm, yes_option
 from cli.definitions import (
     defaults_shown,
     definition,
@@ -258,14 +259,11 @@ def _edit_code(client: Client, command: Json) -> tuple[Json, bool]:
     "rm", examples=["mclictl commands rm hello", "mclictl commands rm hello --yes --json"]
 )
 @click.argument("name")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@yes_option
 @click.pass_obj
 def rm(target: Target, name: str, yes: bool) -> None:
     """Remove the stored command NAME; its runs and their output stay."""
-    if not yes:
-        if not sys.stdin.isatty():
-            raise click.UsageError("Nobody is there to ask: add --yes.")
-        click.confirm(f"Remove the stored command '{name}'?", abort=True, err=True)
+    confirm(f"Remove the stored command '{name}'?", yes=yes)
     with Client(target.url) as client:
         client.send("DELETE", command_path(name))
     if target.json:

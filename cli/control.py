@@ -12,6 +12,7 @@ import click
 
 from cli import output
 from cli.client import RUNS, Client, ClientError, Json
+from cli.confirm import confirm, yes_option
 from cli.ended import FINAL
 from cli.follow import print_started, require_wait, wait_option
 from cli.options import progress_option
@@ -206,7 +207,7 @@ def rm(target: Target, run_ids: tuple[str, ...]) -> None:
 @click.option("--status", type=click.Choice(FINAL), multiple=True, help="May be repeated.")
 @click.option("--group", help="Only runs of this group.")
 @click.option("--dry-run", is_flag=True, help="Only say how much there is to remove.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@yes_option
 @click.pass_obj
 def clean(
     target: Target,
@@ -223,8 +224,8 @@ def clean(
     with Client(target.url) as client:
         found = client.send("POST", f"{RUNS}/clean", body | {"dry_run": True}, patient=True)
         if not dry_run:
-            if not yes and found["removed"]:
-                click.confirm(f"Remove {_amount(found)}?", abort=True, err=True)
+            if found["removed"]:
+                confirm(f"Remove {_amount(found)}?", yes=yes)
             found = client.send("POST", f"{RUNS}/clean", body, patient=True)
     if target.json:
         output.print_json(found)

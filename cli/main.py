@@ -37,6 +37,11 @@ COMMANDS = {
         "Stored commands: add, search, edit, history…",
     ),
     "workflow": ("cli.workflow", "workflow", "Runs of stored commands: start, list, stop."),
+    "sync": (
+        "cli.sync",
+        "sync",
+        "Scripts of a folder and stored commands: status, push, pull.",
+    ),
     "schedule": ("cli.schedule", "schedule", "Scheduled jobs: add, list, show, edit, run, rm."),
     "audit": ("cli.audit", "audit", "Who did what that matters for security."),
     "cutover": ("cli.cutover", "cutover", "Legacy routes: which stack answers them, and how well."),
@@ -50,6 +55,8 @@ COMMANDS = {
     "keys": ("cli.accounts", "keys", "API keys of programs: add, list, rm."),
     "users": ("cli.accounts", "users", "Users and their roles: add, list, set, rm."),
     "bench": ("cli.bench", "bench", "Reports of the benchmark: compare two, as a gate."),
+    "doctor": ("cli.self_", "doctor", "Look for the commonest problems, and say what to do."),
+    "self": ("cli.self_", "self_", "This installation: version, doctor, config, where."),
     "completion": ("cli.completion", "completion", "Print the completion script of a shell."),
 }
 

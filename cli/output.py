@@ -167,6 +167,14 @@ def details(fields: Json) -> None:
         Console(highlight=False).print(grid)
 
 
+def print_text(text: Text) -> None:
+    """Print a line with styles, which only a terminal shows; it is not wrapped elsewhere."""
+    if terminal():
+        Console(highlight=False).print(text)
+    else:
+        click.echo(text.plain.rstrip())
+
+
 def moment(value: str | None) -> str:
     """Show when something was: `3 min ago` to a person, the server's own timestamp elsewhere."""
     if not value or not terminal():

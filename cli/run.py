@@ -1,7 +1,8 @@
-"""`mclictl run`: run a shell command on the server as if it ran here."""
+"""`mclictl run`: run a shell command, or a file, on the server as if it ran here."""
 
 from __future__ import annotations
 
+import importlib
 import shlex
 from pathlib import Path
 from typing import Any
@@ -10,24 +11,65 @@ import click
 
 from cli import output
 from cli.client import RUNS, Client, Json, NotReachable
+from cli.credentials import LOOPBACK
 from cli.ended import exit_code, explain
 from cli.options import progress_option, requested, require_background, run_options
 from cli.printer import Printer
 from cli.verb import Target, Verb
 
-WORDS = "cli.run.words"
+WORDS, FILE = "cli.run.words", "cli.run.file"
 
 
 class RunVerb(Verb):
-    """Keeps the words behind `--` apart from a COMMAND, which click itself would mix."""
+    """Keeps the words behind `--`, or a file, apart from a COMMAND, which click would mix."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take the words behind the first `--` away from click."""
+        """Take the words behind the first `--`, or a file and all behind it, away from click."""
+        found = self._file(ctx, args)
+        if found:
+            ctx.meta[FILE] = found
+            return super().parse_args(ctx, args[: len(args) - len(found)])
         if "--" in args:
             at = args.index("--")
             ctx.meta[WORDS] = args[at + 1 :]
             args = args[:at]
         return super().parse_args(ctx, args)
+
+    def _file(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The file that the first word means, and what follows it, whatever that looks like."""
+        parser = self.make_parser(ctx)
+        parser.allow_interspersed_args = False
+        parser.ignore_unknown_options = True
+        try:
+            found, _, _ = parser.parse_args(list(args))
+        except click.UsageError:  # click will say so itself
+            return []
+        words = found.get("commands")
+        if not isinstance(words, tuple):
+            return []
+        before = len(args) - len(words)
+        if not words or args[before - 1 : before] == ["--"]:  # these are words of the shell
+            return []
+        first = words[0]
+        if "/" not in first and "." not in first:
+            return []
+        module = importlib.import_module("cli.local_file")  # knows all interpreters
+        return list(words) if module.is_file(first) else []
+
+
+def _local(target: Target, words: list[str]) -> Json:
+    """What is asked for a file of this machine: that it is run where it is, from here."""
+    file, *args = words
+    with Client(target.url) as client:
+        if client.url.host not in LOOPBACK:
+            raise click.UsageError(
+                f"{file} is a file of this machine, and {client.url} another: store it there with"
+                f" `mclictl commands add NAME {file}`, then `mclictl workflow start NAME`."
+            )
+    if args[:1] == ["--"]:
+        args = args[1:]
+    module = importlib.import_module("cli.local_file")
+    return {"command": module.command_of(file, args), "cwd": str(Path.cwd())}
 
 
 def _command(ctx: click.Context, commands: tuple[str, ...]) -> str:
@@ -48,6 +90,7 @@ def _command(ctx: click.Context, commands: tuple[str, ...]) -> str:
     cls=RunVerb,
     examples=[
         'mclictl run "echo hi"',
+        "mclictl run ./import.py --all data.csv",
         "mclictl run --timeout 60 --env STAGE=test --cwd . -- make test",
         'mclictl run --background "sleep 60 && echo done"',
         "mclictl run --progress --memory 2G --secret API_TOKEN -- ./import --all",
@@ -55,7 +98,7 @@ def _command(ctx: click.Context, commands: tuple[str, ...]) -> str:
     ],
     options_metavar="[OPTIONS]",
 )
-@click.argument("commands", metavar="COMMAND | -- WORD...", nargs=-1)
+@click.argument("commands", metavar="COMMAND | FILE [ARG]... | -- WORD...", nargs=-1)
 @run_options
 @click.option("--cwd", metavar="DIR", help="Folder to run in.  [default: the server's]")
 @click.option("--background", "-b", is_flag=True, help="Do not wait: print the run's id.")
@@ -70,18 +113,25 @@ def run(
     progress: bool,
     **given: Any,  # noqa: ANN401 - the values of the options that all runs share
 ) -> None:
-    """Run a shell COMMAND on the server and show its output as it comes.
+    """Run a shell COMMAND, or a FILE, on the server and show its output as it comes.
 
     Give the command as one quoted argument, or as words behind `--`, which are quoted for you.
+    A word that begins with ./, ../, / or ~/, or that is the name of a script here (.py, .sh, .js,
+    .ts, .lua, .ipynb), is a file: all that follows it are its arguments, and it runs from this
+    folder by its shebang, else by its suffix. Options of mclictl stand before it.
     Ctrl-C, or any other end of mclictl, ends the command too, unless it runs in the background.
 
     The exit code is the command's own; 128+N when signal N ended it, 124 when it timed out,
-    125 when it could not be started or its end is unknown, 130 after Ctrl-C.
+    125 when it could not be started or its end is unknown, 126 and 127 when a file cannot be run
+    or there is none, 130 after Ctrl-C.
     """
-    body: Json = {"command": _command(ctx, commands)} | requested(given)
+    target = ctx.ensure_object(Target)
+    if FILE in ctx.meta:
+        body = _local(target, ctx.meta[FILE]) | requested(given)
+    else:
+        body = {"command": _command(ctx, commands)} | requested(given)
     if cwd is not None:
         body["cwd"] = str(Path(cwd).absolute())
-    target = ctx.ensure_object(Target)
     if not background:
         require_background(body)
     if progress and (background or target.json):

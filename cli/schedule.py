@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import click
 
 from cli import output
 from cli.client import Client, Json
+from cli.confirm import confirm, yes_option
 from cli.options import pairs
 from cli.output import Column
 from cli.quantities import read_by, seconds, some_seconds
@@ -358,14 +358,11 @@ def show(target: Target, name: str) -> None:
 
 @schedule.command("rm", examples=["mclictl schedule rm nightly", "mclictl schedule rm old --yes"])
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @click.pass_obj
 def rm(target: Target, names: tuple[str, ...], yes: bool) -> None:
     """Forget jobs, and what became of their moments; runs stay, and go on."""
-    if not yes:
-        if not sys.stdin.isatty():
-            raise click.UsageError("Nobody can be asked here: say --yes.")
-        click.confirm(f"Forget {', '.join(names)}?", abort=True, err=True)
+    confirm(f"Forget {', '.join(names)}?", yes=yes)
     with Client(target.url) as client:
         for name in names:
             client.send("DELETE", job_path(name))

@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -24,6 +24,13 @@ def _installed(package: str) -> bool:
     # A folder that only holds left-over caches still counts as a package, but has no origin.
     spec = importlib.util.find_spec(package)
     return spec is not None and spec.origin is not None
+
+
+def settings_class() -> Any:  # noqa: ANN401 - of either server
+    """The settings of the server that is installed here: of both stacks, or of the new one."""
+    if _installed("compat"):
+        return importlib.import_module("compat.settings").DualSettings
+    return importlib.import_module("fastapi_app.settings").Settings
 
 
 @click.command(

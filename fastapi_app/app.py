@@ -43,10 +43,12 @@ from fastapi_app.routers import (
     runs,
     scheduler,
     streams,
+    sync,
     workflows,
 )
 from fastapi_app.schemas.events import ProgressEvent, RunEvent, StatusEvent
 from fastapi_app.schemas.problems import Problem, documented
+from fastapi_app.schemas.sync import SyncEvent
 from fastapi_app.settings import Settings
 from fastapi_app.windows import Policy
 
@@ -63,7 +65,7 @@ FALLBACKS = (
     "mcli_ratelimit_fallbacks",
     "Requests that were counted in memory because Redis did not answer",
 )
-EXTRA_SCHEMAS = (Problem, RunEvent, StatusEvent, ProgressEvent)
+EXTRA_SCHEMAS = (Problem, RunEvent, StatusEvent, ProgressEvent, SyncEvent)
 
 
 PUBLIC = (
@@ -118,7 +120,7 @@ def create_app(settings: Settings, public: Sequence[str] = ()) -> FastAPI:
     problems.install(app)
     app.add_exception_handler(ClientLeftError, _answer_nobody)
     routers = (
-        *(auth, streams, workflows, runs, groups, commands, command_history),
+        *(auth, streams, workflows, runs, groups, commands, command_history, sync),
         *(scheduler, daemon, audit, health, metrics, live),
     )
     for router in routers:

@@ -429,6 +429,55 @@ class RateLimitedError(AppError):
         )
 
 
+class FolderError(AppError):
+    """The folder of scripts as a whole: no permission, no room, no folder."""
+
+    status, code, title = 503, "folder-unusable", "The folder of scripts cannot be used"
+
+    def __init__(self, folder: str, cause: str) -> None:
+        super().__init__(
+            f"{folder}: {cause}. Mend it, or name another folder in MCLI_WORKFLOWS_DIR; what was"
+            " done before stays, and nothing is lost."
+        )
+
+
+class FolderBusyError(AppError):
+    status, code, title = 409, "folder-busy", "Another server uses the folder of scripts"
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(f"Another server synchronises {folder} just now; try again.")
+
+
+class LockTooNewError(AppError):
+    status, code, title = 409, "lock-too-new", "The lock is of a later version"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} was written by a later version of mcli-dualstack, and is left as it is:"
+            " install that version, or move the file away."
+        )
+
+
+class ScriptNotFoundError(AppError):
+    status, code, title = 404, "script-not-found", "No such script"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"Neither the folder nor the store has a script {name!r};"
+            " GET /api/v1/sync/status shows what differs."
+        )
+
+
+class InvalidSyncError(AppError):
+    status, code, title = 422, "invalid-sync", "This cannot be synchronised"
+
+    def __init__(self, names: Sequence[str]) -> None:
+        told = ", ".join(repr(name) for name in names[:10])
+        super().__init__(
+            f"Neither the folder nor the store has {told}{' and more' if names[10:] else ''}."
+        )
+
+
 class StartupError(Exception):
     """The server cannot start. The message is one line for the operator, with what to do."""
 

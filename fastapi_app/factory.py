@@ -36,7 +36,9 @@ from fastapi_app.services.planner import Planner
 from fastapi_app.services.processes import ProcessService
 from fastapi_app.services.runs import RunService
 from fastapi_app.services.scheduler import SchedulerService
+from fastapi_app.services.script_rules import judge
 from fastapi_app.services.similarity import Similarity
+from fastapi_app.services.sync import SyncService
 from fastapi_app.services.tokens import HOME_PREFIX, Signer, new_secret
 from fastapi_app.services.upkeep import Upkeep
 from fastapi_app.services.workflows import WorkflowService
@@ -52,6 +54,7 @@ from fastapi_app.storage.jobs import JobStore
 from fastapi_app.storage.keys import KeyStore
 from fastapi_app.storage.processes import ProcessStore
 from fastapi_app.storage.runs import RunStore
+from fastapi_app.storage.script_folder import ScriptFolder
 from fastapi_app.storage.secret_files import read_or_make
 from fastapi_app.storage.slots import SlotStore
 from fastapi_app.storage.state import StateStore
@@ -74,6 +77,7 @@ class Services:
     histories: HistoryService
     search: SearchService
     bundles: BundleService
+    sync: SyncService
     processes: ProcessService
     scheduler: SchedulerService
     daemon: DaemonService
@@ -143,6 +147,8 @@ async def _wired(
         epoch=Epoch(database),
     )
     stored, similarity = CommandService(commands, audit), Similarity(settings.url)
+    index = settings.home / "scripts.index"
+    sync = SyncService(ScriptFolder(settings.workflows_dir, index, judge), commands, audit)
     workflows = WorkflowService(
         engine=engine,
         runs=runs,
@@ -181,6 +187,7 @@ async def _wired(
                 similarity=similarity,
             ),
             bundles=BundleService(commands, audit),
+            sync=sync,
             processes=ProcessService(
                 engine=engine, processes=ProcessStore(database), runs=runs, logs=logs
             ),
@@ -208,6 +215,7 @@ async def _wired(
         await asyncio.gather(*background, return_exceptions=True)
         await identity.aclose()
         await similarity.aclose()
+        await sync.aclose()
         await hub.aclose()
         await engine.aclose()
         await audit.record("server.stop")

@@ -13,6 +13,8 @@ SCOPES: Mapping[str, str] = {
     "groups:write": "Change and pause groups of runs",
     "commands:read": "See stored commands",
     "commands:write": "Change stored commands",
+    "sync:read": "See how the folder of scripts and the stored commands differ",
+    "sync:write": "Make the folder of scripts as the stored commands are, and the other way",
     "scheduler:read": "See scheduled jobs, and what became of them",
     "scheduler:write": "Change, run and pause scheduled jobs",
     "daemon:read": "See the state of the service",
@@ -42,7 +44,10 @@ class Role(StrEnum):
 
 _PRIVATE = frozenset({"audit:read", "users:read"})
 _VIEWER = frozenset(scope for scope in SCOPES if scope.endswith(":read")) - _PRIVATE
-_OPERATOR = _VIEWER | {"workflows:write", "groups:write", "commands:write", "scheduler:write"}
+_OPERATOR = _VIEWER | {
+    *("workflows:write", "groups:write", "commands:write", "sync:write"),
+    "scheduler:write",
+}
 ROLES: Mapping[Role, frozenset[str]] = {
     Role.VIEWER: _VIEWER,
     Role.OPERATOR: _OPERATOR,

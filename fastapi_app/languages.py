@@ -9,6 +9,8 @@ SUFFIXES = {
     "python": (".py",),
     "node": (".js", ".mjs", ".cjs"),
     "lua": (".lua",),
+    "typescript": (".ts", ".mts", ".cts"),
+    "notebook": (".ipynb",),
     "toml": (".toml",),
     "yaml": (".yaml", ".yml"),
 }

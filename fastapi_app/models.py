@@ -40,12 +40,17 @@ class RunKind(StrEnum):
 
 
 class Language(StrEnum):
-    """What a stored command may be written in. The last two are documents of steps."""
+    """What a stored command may be written in.
+
+    TOML and YAML are documents of steps; the old daemon knows only the first four.
+    """
 
     SHELL = "shell"
     PYTHON = "python"
     NODE = "node"
     LUA = "lua"
+    TYPESCRIPT = "typescript"
+    NOTEBOOK = "notebook"
     TOML = "toml"
     YAML = "yaml"
 

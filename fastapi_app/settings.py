@@ -78,6 +78,13 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[Listed, AfterValidator(checked_origins)] = Field(
         (), description="Origins of other sites whose pages may use the new API"
     )
+    workflows_dir: Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())] = (
+        Field(
+            Path("~/.mcli/workflows"),
+            description="Folder of scripts that is synchronised with the stored commands",
+            validate_default=True,
+        )
+    )
     database_url: str | None = Field(
         None,
         description="SQLAlchemy URL (sqlite+aiosqlite, postgresql+asyncpg); "

@@ -107,7 +107,9 @@ def environment(home: Path, **settings: str) -> dict[str, str]:
     """
     kept = {k: v for k, v in os.environ.items() if not k.startswith("MCLI_")}
     unlimited = {"MCLI_RATE_LIMIT": "off", "MCLI_LOGIN_RATE_LIMIT": "off"}
-    own = {"MCLI_HOME": str(home), "PYTHONUNBUFFERED": "1", **unlimited}
+    # The scripts of whoever runs this are none of ours.
+    folder = {"MCLI_WORKFLOWS_DIR": str(home / "workflows")}
+    own = {"MCLI_HOME": str(home), "PYTHONUNBUFFERED": "1", **unlimited, **folder}
     return kept | own | settings
 
 

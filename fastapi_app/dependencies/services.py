@@ -20,6 +20,7 @@ from fastapi_app.services.groups import GroupService
 from fastapi_app.services.metrics import MetricsService
 from fastapi_app.services.runs import RunService
 from fastapi_app.services.scheduler import SchedulerService
+from fastapi_app.services.sync import SyncService
 from fastapi_app.services.workflows import WorkflowService
 
 
@@ -50,6 +51,10 @@ async def _groups(found: AllServices) -> GroupService:
 
 async def _commands(found: AllServices) -> CommandService:
     return found.commands
+
+
+async def _sync(found: AllServices) -> SyncService:
+    return found.sync
 
 
 async def _bundles(found: AllServices) -> BundleService:
@@ -93,6 +98,7 @@ Commands = Annotated[CommandService, Depends(_commands)]
 Bundles = Annotated[BundleService, Depends(_bundles)]
 Histories = Annotated[HistoryService, Depends(_histories)]
 Search = Annotated[SearchService, Depends(_search)]
+Sync = Annotated[SyncService, Depends(_sync)]
 Accounts = Annotated[AccountService, Depends(_accounts)]
 Daemon = Annotated[DaemonService, Depends(_daemon)]
 Audit = Annotated[AuditService, Depends(_audit)]

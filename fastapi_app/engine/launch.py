@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi_app.engine.cookies import RUN_ID
-from fastapi_app.engine.limits import limited
+from fastapi_app.engine.interpreters import INTERPRETERS, called
+from fastapi_app.engine.limits import SHELL, limited
 from fastapi_app.engine.logs import LogFiles
 from fastapi_app.engine.process import NOT_EXECUTABLE, NOT_FOUND, Launch
 from fastapi_app.errors import SpawnFailedError
@@ -19,13 +20,6 @@ from fastapi_app.models import Language, Run, RunKind, Stream
 
 log = logging.getLogger(__name__)
 
-SHELL = "/bin/sh"
-INTERPRETERS = {
-    Language.SHELL: ("sh", (SHELL,)),
-    Language.PYTHON: ("py", ("python3", "python")),
-    Language.NODE: ("js", ("node",)),
-    Language.LUA: ("lua", ("lua",)),
-}
 _NAME = "script."
 _LANGUAGES = {extension: language for language, (extension, _) in INTERPRETERS.items()}
 
@@ -84,8 +78,8 @@ def launch_of(run: Run, logs: LogFiles, scripts: Scripts, *, durable: bool) -> L
     cwd, path = run.cwd, SHELL
     if run.command_id is not None:
         script = scripts.find(run.id)
-        path = interpreter(_LANGUAGES[script.suffix[1:]])
-        argv = [path, script.name if cwd is None else str(script), *run.args]
+        name = script.name if cwd is None else str(script)
+        path, argv = called(_LANGUAGES[script.suffix[1:]], name, run.args)
         cwd = cwd or str(script.parent)
     elif run.kind is RunKind.PROCESS and run.args:
         path = program(run.command, run.env.get("PATH"))
@@ -108,19 +102,6 @@ def launch_of(run: Run, logs: LogFiles, scripts: Scripts, *, durable: bool) -> L
         log_limit=logs.max_bytes,
         stdin=logs.stdin(run.id) if run.options.stdin else None,
     )
-
-
-def interpreter(language: Language) -> str:
-    """The first interpreter of a language on `PATH`.
-
-    Raises:
-        SpawnFailedError: there is none (127).
-    """
-    _, names = INTERPRETERS[language]
-    for name in names:
-        if found := shutil.which(name):
-            return found
-    raise SpawnFailedError(f"{names[0]}: interpreter not found", NOT_FOUND)
 
 
 def program(name: str, search: str | None = None) -> str:

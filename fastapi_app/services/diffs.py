@@ -32,15 +32,23 @@ def compared(old: CommandVersion, new: CommandVersion) -> Diff:
     Raises:
         DiffTooLargeError: there is too much to be compared.
     """
-    before, after = _lines(old.code), _lines(new.code)
-    if old.code == new.code:
-        before = after = []
+    names = f"{old.name}@{old.version}", f"{new.name}@{new.version}"
+    fields = tuple(name for name in FIELDS if getattr(old, name) != getattr(new, name))
+    return Diff(old, new, fields, unified(old.code, new.code, names))
+
+
+def unified(old: str, new: str, names: tuple[str, str]) -> str:
+    """The unified diff of two texts; empty when they are the same.
+
+    Raises:
+        DiffTooLargeError: there is too much to be compared.
+    """
+    if old == new:
+        return ""
+    before, after = _lines(old), _lines(new)
     if (count := len(before) + len(after)) > MAX_LINES:
         raise DiffTooLargeError(count, MAX_LINES)
-    names = f"{old.name}@{old.version}", f"{new.name}@{new.version}"
-    lines = difflib.unified_diff(before, after, *names, lineterm="\n")
-    fields = tuple(name for name in FIELDS if getattr(old, name) != getattr(new, name))
-    return Diff(old, new, fields, "".join(_ended(lines)))
+    return "".join(_ended(difflib.unified_diff(before, after, *names, lineterm="\n")))
 
 
 def _lines(code: str) -> list[str]:

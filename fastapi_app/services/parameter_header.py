@@ -22,7 +22,7 @@ HEADER = 64 * 1024
 """Characters of code in which the header has to end."""
 MAX_PARAMETERS = 64
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
-_COMMENT = {Language.NODE: "//", Language.LUA: "--"}
+_COMMENT = {Language.NODE: "//", Language.TYPESCRIPT: "//", Language.LUA: "--"}
 _TYPES = ("string", "integer", "number", "boolean")
 _LINE = re.compile(
     rf"(?P<name>{NAME.pattern})\s*:\s*(?P<type>[a-z]+)"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, String, bindparam, collate, func, select, text, update
 from sqlalchemy.exc import IntegrityError
@@ -31,6 +32,8 @@ _MANY = 500
 
 _WHOLE = select(commands)
 _SUMMARY = select(*(commands.c[name] for name in SUMMARY))
+_HASHED = 200
+"""Commands whose code is held at once to be hashed."""
 _BY_ID = select(commands).where(commands.c.id == bindparam("key"))
 _BY_NAME = select(commands).where(commands.c.name == bindparam("key"))
 _COUNT = (
@@ -39,6 +42,8 @@ _COUNT = (
     .values(execution_count=commands.c.execution_count + 1, last_executed=bindparam("at"))
 )
 _COUNTERS = ("id", "created_at", "execution_count", "last_executed")
+_COUNTED = dict.fromkeys(("execution_count", "last_executed"))
+_DELETE = commands.delete().where(commands.c.id == bindparam("command_id"))
 _REPLACE = update(commands).where(commands.c.id == bindparam("command_id"))
 # The version that the write has just made, if it has made one.
 _SIGN = (
@@ -67,6 +72,19 @@ _ABOUT = select(
     .scalar_subquery()
     .label("namesake"),
 )
+
+
+Exchange = tuple[Command | None, Command | None]
+"""What was there and what is to be; `None` is nothing."""
+
+
+class Digest(NamedTuple):
+    """Of a command what a file can have alike; the hash is the SHA-256 of its code in UTF-8."""
+
+    name: str
+    group: str
+    language: str
+    sha256: str
 
 
 class CommandStore:
@@ -104,17 +122,45 @@ class CommandStore:
             async with self._db.write() as connection:
                 if len(written) > 1:
                     await self._alone(connection)
-                if new:
-                    await connection.execute(commands.insert(), [command_to_row(c) for c in new])
-                for command in changed:
-                    row = command_to_row(command)
-                    values = {name: row[name] for name in row if name not in _COUNTERS}
-                    await connection.execute(_REPLACE.values(values), {"command_id": command.id})
-                if author or note:
-                    signed = [_signed(command, author, note) for command in written]
-                    await connection.execute(_SIGN, signed)
+                await self._put(connection, new, changed, author, note)
         except IntegrityError as error:
             raise CommandExistsError(", ".join(command.name for command in written)) from error
+
+    async def exchange(
+        self,
+        changes: Sequence[Exchange],
+        *,
+        author: str = "",
+        note: str = "",
+    ) -> set[str]:
+        """Commit what is to be there instead of what was there; `None` is nothing.
+
+        Returns the names of those that somebody else has changed meanwhile: they stay as they are.
+
+        Raises:
+            CommandExistsError: a name was taken at the same moment; nothing is changed.
+        """
+        names = {command.name for pair in changes for command in pair if command is not None}
+        try:
+            async with self._db.write() as connection:
+                await self._alone(connection)
+                rows = await connection.execute(select(commands).where(commands.c.name.in_(names)))
+                there = {c.name: c for c in map(row_to_command, rows.mappings())}
+                todo = _still_right(changes, there)
+                await self._apply(connection, todo, author, note)
+        except IntegrityError as error:
+            raise CommandExistsError(", ".join(sorted(names))) from error
+        return names - {command.name for pair in todo for command in pair if command is not None}
+
+    async def digests(self) -> list[Digest]:
+        """Of every command what tells whether its script has changed; the code is not kept."""
+        columns = (commands.c.name, commands.c.group_name, commands.c.language, commands.c.code)
+        found: list[Digest] = []
+        async with self._db.read() as connection:
+            rows = await connection.stream(select(*columns))
+            async for part in rows.partitions(_HASHED):
+                found += await asyncio.to_thread(_digests, part)
+        return found
 
     def count_execution(self, command_id: str, at: float) -> asyncio.Future[bool | None]:
         """Commit one more execution: on its way at once, committed when the future is done."""
@@ -154,6 +200,34 @@ class CommandStore:
         async with self._db.read() as connection:
             found = (await connection.execute(statement)).mappings()
             return [row_to_command(row) for row in found]
+
+    async def _apply(
+        self, connection: AsyncConnection, todo: Sequence[Exchange], author: str, note: str
+    ) -> None:
+        gone = [{"command_id": b.id} for b, after in todo if b is not None and after is None]
+        new = [after for before, after in todo if before is None and after is not None]
+        changed = [after for before, after in todo if before is not None and after is not None]
+        if gone:
+            await connection.execute(_DELETE, gone)
+        await self._put(connection, new, changed, author, note)
+
+    async def _put(
+        self,
+        connection: AsyncConnection,
+        new: Sequence[Command],
+        changed: Sequence[Command],
+        author: str,
+        note: str,
+    ) -> None:
+        if new:
+            await connection.execute(commands.insert(), [command_to_row(c) for c in new])
+        for command in changed:
+            row = command_to_row(command)
+            values = {name: row[name] for name in row if name not in _COUNTERS}
+            await connection.execute(_REPLACE.values(values), {"command_id": command.id})
+        if (author or note) and (new or changed):
+            signed = [_signed(command, author, note) for command in (*new, *changed)]
+            await connection.execute(_SIGN, signed)
 
     async def summaries(
         self, wanted: CommandFilter = ALL, *, after: str | None = None, limit: int | None = None
@@ -204,3 +278,30 @@ def _signed(command: Command, author: str, note: str) -> dict[str, object]:
         "new_author": author,
         "new_note": note,
     }
+
+
+def _digests(rows: Sequence[Any]) -> list[Digest]:
+    return [
+        Digest(name, group, language, hashlib.sha256(code.encode()).hexdigest())
+        for name, group, language, code in rows
+    ]
+
+
+def _name(*versions: Command | None) -> str:
+    return next(command.name for command in versions if command is not None)
+
+
+def _still_right(changes: Sequence[Exchange], there: Mapping[str, Command]) -> list[Exchange]:
+    """Those of them that find what they expect."""
+    return [
+        (before, after)
+        for before, after in changes
+        if _same(there.get(_name(before, after)), before)
+    ]
+
+
+def _same(there: Command | None, before: Command | None) -> bool:
+    """Whether a command is as it was, whatever has been run meanwhile."""
+    if there is None or before is None:
+        return there is before
+    return command_to_row(there) | _COUNTED == command_to_row(before) | _COUNTED

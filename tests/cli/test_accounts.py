@@ -112,5 +112,6 @@ def test_users_are_listed_changed_and_removed(mclictl: Mclictl, ann: str) -> Non
     assert "Give --role" in mclictl("users", "set", ann, exits=2).stderr
     new = mclictl("users", "set", ann, "--password", stdin="short\n", exits=1)
     assert "10" in new.stderr
-    assert mclictl.json("users", "rm", ann) == {"removed": ann}
-    assert mclictl("users", "rm", ann, exits=1).stderr.startswith("Error: There is no user")
+    assert "add --yes" in mclictl("users", "rm", ann, exits=2).stderr
+    assert mclictl.json("users", "rm", ann, "--yes") == {"removed": ann}
+    assert mclictl("users", "rm", ann, "-y", exits=1).stderr.startswith("Error: There is no user")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 import requests
@@ -22,6 +25,8 @@ from tests.servers import ROOT, environment, start_legacy
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tests.servers import Server
 
 DEADLINE_SECONDS = 10.0
 
@@ -189,3 +194,20 @@ def _ignore_end(url: str, command: str) -> None:
 
 def _exists(pid: int) -> bool:
     return pids.is_alive(pid, pids.start_ticks(pid), pids.BOOT_ID)
+
+
+@pytest.mark.parametrize("language", ["typescript", "notebook", "toml", "yaml"])
+def test_a_language_of_the_new_stack_alone_is_refused_by_name(
+    daemon: Server, language: str
+) -> None:
+    name = f"in {language}"
+    with closing(sqlite3.connect(daemon.home / "mcli.db", timeout=5)) as connection, connection:
+        connection.execute(
+            "INSERT INTO commands (id, name, description, code, language, created_at, updated_at)"
+            " VALUES (?, ?, '', 'x', ?, 1, 1)",
+            (str(uuid4()), name, language),
+        )
+    body = {"command_name": name}
+    answer = requests.post(f"{daemon.legacy}/execute", json=body, timeout=10).json()
+    assert (answer["success"], answer["returncode"]) == (False, 126)
+    assert answer["error"] == f"{language}: not a language of this daemon"

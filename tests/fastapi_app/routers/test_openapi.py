@@ -40,6 +40,12 @@ PATHS = {
     "/api/v1/groups/{name}": {"put", "delete"},
     "/api/v1/groups/{name}/pause": {"post"},
     "/api/v1/groups/{name}/resume": {"post"},
+    "/api/v1/sync/status": {"get"},
+    "/api/v1/sync/verify": {"get"},
+    "/api/v1/sync/diff/{name}": {"get"},
+    "/api/v1/sync/push": {"post"},
+    "/api/v1/sync/pull": {"post"},
+    "/api/v1/sync/watch": {"post"},
     "/api/v1/commands/create": {"post"},
     "/api/v1/commands/list": {"get"},
     "/api/v1/commands/search": {"get"},
@@ -223,6 +229,8 @@ def test_answers_are_what_the_document_says(client: httpx.Client, document: Docu
         (f"{RUNS}/list", "RunList"),
         (f"/api/v1/commands/{name}", "CommandAnswer"),
         ("/api/v1/commands/list", "CommandList"),
+        ("/api/v1/sync/status", "SyncStatus"),
+        ("/api/v1/sync/verify", "VerifyAnswer"),
         ("/api/v1/daemon/status", "DaemonStatus"),
     ):
         assert client.get(path).json().keys() == schemas[schema]["properties"].keys(), path

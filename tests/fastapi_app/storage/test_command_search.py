@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from fastapi_app.models import CommandFilter, FoundBy, Language
-from fastapi_app.storage.command_search import CommandSearch
+from fastapi_app.storage.command_search import MANY, CommandSearch
 from fastapi_app.storage.commands import CommandStore
 from tests.fastapi_app.storage.rows import a_command
 from tests.fastapi_app.storage.test_command_history import write
@@ -155,6 +155,18 @@ async def test_a_very_long_code_is_stored_and_found_by_its_beginning(
     await commands.add(a_command("long", code=f"first {words} last {'x' * 5000}"))
     assert await names(search, "first") == ["long"]
     assert await names(search, "last") == []
+
+
+async def test_a_filter_finds_among_many_what_few_have(
+    search: CommandSearch, commands: CommandStore
+) -> None:
+    """More have the word than are ranked, and what the filter wants is among the oldest."""
+    many = [a_command(f"c{n:04d}", description="common", code="true") for n in range(MANY + 50)]
+    many[3] = a_command("rare", description="common", tags=("rare",))
+    await commands.write(many, [], author="", note="")
+    assert await names(search, "common", CommandFilter(tags=["rare"])) == ["rare"]
+    assert len(await search.text("common", ALL, 10)) == 10
+    assert len(await search.text("common", ALL, MANY + 100)) == MANY + 50
 
 
 async def test_tags_are_counted(search: CommandSearch, commands: CommandStore) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -151,3 +152,42 @@ async def test_what_is_deleted_is_gone(commands: CommandStore) -> None:
     await commands.delete(command.id)
     assert await commands.by_name("a") is None
     await commands.add(a_command("a"))
+
+
+async def test_many_are_exchanged_at_once(commands: CommandStore) -> None:
+    old, gone = a_command("old", group="g"), a_command("gone")
+    for command in (old, gone):
+        await commands.add(command)
+    new, changed = a_command("new"), replace(old, code="other", group="", updated_at=2000.5)
+    assert await commands.exchange([(None, new), (old, changed), (gone, None)]) == set()
+    assert await commands.page() == [new, changed]
+    assert await commands.exchange([]) == set()
+
+
+async def test_what_was_changed_meanwhile_is_not_exchanged(commands: CommandStore) -> None:
+    seen, taken = a_command("seen"), a_command("taken")
+    theirs = replace(seen, code="theirs", updated_at=1500.5)
+    for command in (seen, taken):
+        await commands.add(command)
+    await commands.replace(theirs)
+    mine, other = replace(seen, code="mine"), a_command("other")
+    missing = a_command("missing")
+    done = [(seen, mine), (None, a_command("taken")), (missing, None), (None, other)]
+    assert await commands.exchange(done) == {"seen", "taken", "missing"}
+    assert await commands.page() == [other, theirs, taken]
+
+
+async def test_a_run_is_no_change(commands: CommandStore) -> None:
+    seen = a_command("seen")
+    await commands.add(seen)
+    await commands.count_execution(seen.id, 1234.5)
+    assert await commands.exchange([(seen, replace(seen, code="mine"))]) == set()
+    found = await commands.by_name("seen")
+    assert found == replace(seen, code="mine", execution_count=1, last_executed=1234.5)
+
+
+async def test_digests_are_of_the_bytes(commands: CommandStore) -> None:
+    await commands.add(a_command("a", code="écho\r\n", group="g", language=Language.NOTEBOOK))
+    [found] = await commands.digests()
+    expected = hashlib.sha256("écho\r\n".encode()).hexdigest()
+    assert found == ("a", "g", "notebook", expected)
