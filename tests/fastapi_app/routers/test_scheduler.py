@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -190,14 +189,3 @@ def test_secrets_are_not_shown(client: httpx.Client) -> None:
     made = job(client, on_failure={"url": "https://example.com/hook", "secret": secret})
     assert made["on_failure"] == {"url": "https://example.com/hook", "signed": True}
     assert secret not in client.get(f"{JOBS}/{made['id']}").text
-
-
-def test_of_many_that_take_a_name_at_once_one_has_it(client: httpx.Client) -> None:
-    body = {
-        "name": f"wanted-{uuid4().hex}",
-        "schedule": {"cron": "0 0 1 1 *"},
-        "task": {"type": "shell", "command": "true"},
-    }
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: client.post(JOBS, json=body), range(16)))
-    assert sorted(answer.status_code for answer in answers) == [201, *[409] * 15]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fastapi_app.engine.identity import boot_id, own_identity
+from fastapi_app.errors import JobExistsError
 from fastapi_app.models import Group, Language, RunRequest, RunStatus
 from fastapi_app.schedules import CatchUp, Overlap, Slot, SlotState, TaskKind, Webhook
 from fastapi_app.services.ids import new_id
@@ -189,6 +190,14 @@ async def test_a_claim_whose_run_was_accepted_is_not_fired_again(bed: Bed) -> No
     await bed.over(job)
     assert [state for _, state in await bed.states(job)] == [D]
     assert bed.bench.printed(run) == "once\n"
+
+
+async def test_a_name_that_was_taken_meanwhile_is_said_to_be(bed: Bed) -> None:
+    job, other = await bed.job(name="one"), await bed.job(name="two")
+    with pytest.raises(JobExistsError):
+        await bed.jobs.add(replace(job, id="another"))
+    with pytest.raises(JobExistsError):
+        await bed.jobs.change(replace(other, name="one"), other.revision, replan=False)
 
 
 async def test_a_run_that_was_taken_over_is_not_started_any_more(bed: Bed) -> None:
