@@ -30,6 +30,8 @@ class Active:
     """Handed to the spawn helper: from here on it can only be stopped by a signal."""
     attended: bool = False
     """A client waits for it: it does not outlive the server."""
+    fenced: bool = False
+    """Another server may take it over until this one has committed that it is about to start it."""
     spawned: Spawned | None = None
     added: Write | None = None
     """The row of a run that somebody waits for, on its way to the database."""

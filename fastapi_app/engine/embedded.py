@@ -92,6 +92,8 @@ class EmbeddedEngine:
         # Every one is known before the first can end: others may wait for it.
         left = [self._watch(run.but(owner=own_identity())) for run in found]
         for active in left:
+            # Another server may be taking it over at this moment.
+            active.fenced = active.run.status is RunStatus.QUEUED
             if active.run.options.steps:
                 self._documents.watch(active, await self._runs.steps(active.run.id))
         for active in left:
@@ -112,11 +114,16 @@ class EmbeddedEngine:
         await self._spawner.aclose()
 
     async def submit(
-        self, run: Run, commit: Callable[[Run], Awaitable[object]] | None = None
+        self,
+        run: Run,
+        commit: Callable[[Run], Awaitable[object]] | None = None,
+        *,
+        fenced: bool = False,
     ) -> Run:
         """Accept a run: when this returns it is committed and will run, come what may.
 
-        `commit` writes it down in a transaction of its own; what that raises is passed on.
+        `commit` writes it down in a transaction of its own; what that raises is passed on. A
+        `fenced` one may be taken over by another server, should this one end before it starts.
 
         Raises:
             GroupNotFoundError: there is no such group.
@@ -124,7 +131,7 @@ class EmbeddedEngine:
         """
         self._admission.require_room(run)
         run = run.but(owner=own_identity())
-        active = self._watch(run)
+        active = self._watch(run, fenced=fenced)
         self._admission.reserve(1)
         try:
             await (commit or self._runs.add)(run)
@@ -136,8 +143,10 @@ class EmbeddedEngine:
         self._admission.enter(active)
         return run
 
-    async def submit_document(self, run: Run, steps: Sequence[Run]) -> Run:
+    async def submit_document(self, run: Run, steps: Sequence[Run], *, fenced: bool = False) -> Run:
         """Accept a run and its steps, all or none; each starts when those it needs are over.
+
+        `fenced` is as of `submit`.
 
         Raises:
             GroupNotFoundError: it or a step names a group there is none of.
@@ -151,12 +160,23 @@ class EmbeddedEngine:
             await self._runs.add_together([run, *steps])
         finally:
             self._admission.reserve(-len(steps))
-        active = self._watch(run)
-        watched = [self._watch(step) for step in steps]
-        self._documents.watch(active, steps)
-        for entering in watched:
-            self._admission.enter(entering)
+        self._enter_document(run, steps, fenced=fenced)
         return run
+
+    async def take_over(self, run: Run, steps: Sequence[Run]) -> bool:
+        """Take a queued run, with its steps, from a server that has ended; false when it has begun.
+
+        It is nobody else's then, and waits for its turn here.
+        """
+        mine = own_identity()
+        if not await self._runs.take_over(run.id, 1 + len(steps), run.owner, mine):
+            return False
+        run = run.but(owner=mine)
+        if run.options.steps:
+            self._enter_document(run, [step.but(owner=mine) for step in steps], fenced=True)
+        else:
+            self._admission.enter(self._watch(run, fenced=True))
+        return True
 
     async def attend(self, run: Run, on_start: Callable[[Run], None] | None = None) -> Run:
         """Run while the caller waits, and return the ended run. A caller that leaves ends it.
@@ -249,8 +269,16 @@ class EmbeddedEngine:
         seconds = self._attempts.grace if grace is None else grace
         return StopOrder.of(seconds, interrupt=interrupt, kill=kill)
 
-    def _watch(self, run: Run) -> Active:
-        active = self._active[run.id] = Active(run, stopping=run.stop_requested)
+    def _enter_document(self, run: Run, steps: Sequence[Run], *, fenced: bool) -> None:
+        active = self._watch(run)
+        watched = [self._watch(step, fenced=fenced) for step in steps]
+        self._documents.watch(active, steps)
+        for entering in watched:
+            self._admission.enter(entering)
+
+    def _watch(self, run: Run, *, fenced: bool = False) -> Active:
+        active = Active(run, stopping=run.stop_requested, fenced=fenced)
+        self._active[run.id] = active
         return active
 
     def _forget(self, active: Active) -> None:
@@ -274,6 +302,8 @@ class EmbeddedEngine:
         try:
             if active.waited and await self._records.stopped_meanwhile(active.run):
                 await self._settle(active, active.run.but(status=RunStatus.CANCELLED))
+            elif active.fenced and not await self._records.begun(active.run):
+                await self._let_go(active)
             elif not active.stopping:
                 await self._run_launched(active)
         except SpawnFailedError as error:
@@ -284,6 +314,13 @@ class EmbeddedEngine:
             await self._take_up(active, self._attempts.trace(active.run))
         finally:
             self._admission.release(active.run)
+
+    async def _let_go(self, active: Active) -> None:
+        """Watch a run no more that was stopped, or that another server has taken over."""
+        stored = await self._runs.get(active.run.id)
+        if not active.over.is_set():
+            active.run = stored or active.run
+            self._forget(active)
 
     async def _run_launched(self, active: Active) -> None:
         active.spawned = await asyncio.shield(self._attempts.spawn(active, durable=True))

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from fastapi_app.engine.active import Active
+from fastapi_app.engine.identity import boot_id, own_identity
 from fastapi_app.engine.logs import LogFiles
 from fastapi_app.engine.masking import mask_of
 from fastapi_app.errors import StorageUnavailableError
@@ -33,6 +34,10 @@ class Records:
         """Whether somebody else has stopped a run that waits, or removed it."""
         stored = await persist(run.id, lambda: self._runs.get(run.id))
         return stored is None or stored.stop_requested or stored.status.final
+
+    async def begun(self, run: Run) -> bool:
+        """Commit that this server is about to start a run; false when it is not its to start."""
+        return await persist(run.id, lambda: self._runs.begin(run.id, own_identity(), boot_id()))
 
     async def started(self, run: Run) -> bool:
         """Commit that a run has come to run."""

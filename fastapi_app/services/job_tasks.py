@@ -71,6 +71,14 @@ class JobTasks:
         cleaned = await self._runs.clean(wanted)
         return f"{cleaned.removed} runs removed, {cleaned.bytes} bytes of output"
 
+    async def take_over(self, slot: Slot) -> bool:
+        """Start the run of a slot that another server had accepted; false when it had begun.
+
+        Raises:
+            AppError: it cannot be started here.
+        """
+        return await self._workflows.take_over(await self._runs.get(slot.id))
+
     async def exists(self, slot: Slot) -> bool:
         """Whether the run of a slot was accepted."""
         return await self._runs.exists(slot.id)

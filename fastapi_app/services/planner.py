@@ -130,6 +130,7 @@ class Planner:
         while await self._settle():
             pass
         await self._follow_up()
+        await self._succeed()
         while await self._plan():
             pass
         await self._let_waiting_go()
@@ -268,6 +269,20 @@ class Planner:
             if await self._slots.take(slot, self._owner, now):
                 taken = replace(slot, state=SlotState.CLAIMED, owner=self._owner, decided_at=now)
                 await self._take_up(taken)
+
+    async def _succeed(self) -> None:
+        """Start what a server on this machine had accepted that has ended before it began it."""
+        for slot, server in await self._slots.not_begun():
+            boot = (slot.owner or "").partition(":")[0]
+            if boot != boot_id() or owner_is_alive(server):
+                continue
+            try:
+                if await self._tasks.take_over(slot):
+                    log.info("the run %s is taken over from a server that has ended", slot.id)
+            except StorageUnavailableError:
+                raise
+            except AppError as error:
+                log.warning("the run %s cannot be taken over: %s", slot.id, error.detail)
 
     async def _take_up(self, slot: Slot) -> None:
         job = (await self._jobs.by_id([slot.job_id])).get(slot.job_id)

@@ -15,8 +15,9 @@ AT_ONCE = 500
 """Slots of one job that are made up for in one go; the rest follows in the next."""
 WAITING = 1000
 """Slots of one job that may wait for the run before."""
-MOST_MISSED = 100_000
-"""Slots that are counted one by one; a job that has missed more is told so."""
+LOOKED_AT = 1000
+"""Slots that are looked at one by one. Of more only those count that may be made up for: everybody
+waits meanwhile, and a job of each second has 86,400 of them a day."""
 
 
 def first_slot(job: Job, table: Timetable, now: float) -> tuple[float | None, float | None]:
@@ -50,15 +51,49 @@ def plan(job: Job, table: Timetable, now: float, occupied: Occupied) -> Plan:
 
 
 def _due(job: Job, table: Timetable, now: float) -> tuple[list[float], float | None, bool]:
-    """The slots that are due, the one behind them, and whether there were too many to count."""
+    """The slots that are due, the one behind them, and whether there were too many to look at."""
     found: list[float] = []
-    at = job.next_slot
-    while at is not None and at + _jitter(job, at) <= now:
-        if len(found) >= MOST_MISSED:
-            return found, _from(job, table, now)[0], True
+    for at in _from_slot(job, table, job.next_slot):
+        if at + _jitter(job, at) > now:
+            return found, at, False
+        if len(found) >= LOOKED_AT:
+            kept, following = _worth_looking_at(job, table, now)
+            old = [at for at in found if not kept or at < kept[0]]
+            return old + kept, following, True
         found.append(at)
+    return found, None, False
+
+
+def _worth_looking_at(job: Job, table: Timetable, now: float) -> tuple[list[float], float | None]:
+    """Those of many due slots that may be made up for, and the one behind them.
+
+    Of all that are, the earliest, and one more than are made up for in one go; otherwise the last.
+    """
+    first = (job.next_slot or now) - 1e-6
+    longest = max(job.policy.window, ON_TIME) + job.policy.jitter
+    everything = job.policy.catch_up is CatchUp.ALL
+    # Backwards, twice as far each time: what is found has at most half of the span to lie in.
+    span = longest if everything else min(longest, ON_TIME + job.policy.jitter)
+    while True:
+        behind = max(first, now - span - 1e-6)
+        found: list[float] = []
+        following = None
+        for at in _from_slot(job, table, _within(job, table.after(behind))):
+            if at + _jitter(job, at) > now or (everything and len(found) > AT_ONCE):
+                following = at
+                break
+            if now - at - _jitter(job, at) <= longest:
+                found.append(at)
+        if found or span >= longest or behind == first:
+            return found, following
+        span = min(2 * span, longest)
+
+
+def _from_slot(job: Job, table: Timetable, at: float | None) -> Iterator[float]:
+    """This slot and those behind it."""
+    while at is not None:
+        yield at
         at = _within(job, table.after(at))
-    return found, at, False
 
 
 def _caught_up(job: Job, due: list[float], now: float) -> tuple[list[float], list[float]]:
@@ -92,9 +127,10 @@ def _told(missed: list[float], uncounted: bool) -> Iterator[Decided]:
     rest = len(missed) - KEPT
     for number, at in enumerate(missed[-KEPT:]):
         reason = "nobody planned at that time"
-        if number == 0 and rest > 0:
-            more = "or more " if uncounted else ""
-            reason = f"{reason}, nor at {rest} {more}slots before"
+        if number == 0 and uncounted:
+            reason = f"{reason}, nor at {max(rest, 0)} slots before and many behind"
+        elif number == 0 and rest > 0:
+            reason = f"{reason}, nor at {rest} slots before"
         yield Decided(at, SlotState.MISSED, reason)
 
 

@@ -13,7 +13,7 @@ import importlib
 import math
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -148,9 +148,9 @@ class _Cron:
         self._fixed = not (minute.startswith("*") or hour.startswith("*"))
 
     def after(self, moment: float) -> float | None:
-        start = datetime.fromtimestamp(math.floor(moment), self._zone)
         if not self._fixed:
-            return _checked(next(self._simulated(start), None), moment)
+            return self._by_real_time(moment)
+        start = datetime.fromtimestamp(math.floor(moment), self._zone)
         # Walk the clock on the wall, from before what a change of clocks may have repeated.
         wall = start.replace(tzinfo=None, fold=0) - timedelta(hours=3)
         for found in self._simulated(wall):
@@ -158,6 +158,23 @@ class _Cron:
             if when > moment:
                 return when if when < LAST else None
         return None
+
+    def _by_real_time(self, moment: float) -> float | None:
+        """Walk from change to change of the clocks, each way with the one offset that holds there.
+
+        By itself cronsim goes on by whole hours, and loses moments behind a change by half an hour.
+        """
+        since = changed = math.floor(moment)
+        while True:
+            offset = _offset(changed, self._zone)
+            start = datetime.fromtimestamp(since, timezone(offset))
+            found = next(self._simulated(start), None)
+            if found is None or found.timestamp() >= LAST:
+                return None
+            change = _change(changed, int(found.timestamp()), self._zone)
+            if change is None:
+                return _checked(found, moment)
+            since, changed = change - 1, change
 
     def _simulated(self, start: datetime) -> Iterator[datetime]:
         module = importlib.import_module("cronsim")  # needed by who has a schedule
@@ -173,6 +190,27 @@ def _checked(found: datetime | None, moment: float) -> float | None:
         return None
     when = found.timestamp()
     return when if moment < when < LAST else None
+
+
+def _offset(moment: float, zone: ZoneInfo) -> timedelta:
+    return datetime.fromtimestamp(moment, zone).utcoffset() or timedelta()
+
+
+def _change(since: int, until: int, zone: ZoneInfo) -> int | None:
+    """The first second up to `until` with another offset than `since` has; no day has two."""
+    offset, low = _offset(since, zone), since
+    while low < until:
+        high = min(low + 43_200, until)
+        if _offset(high, zone) != offset:
+            while high - low > 1:
+                middle = (low + high) // 2
+                if _offset(middle, zone) == offset:
+                    low = middle
+                else:
+                    high = middle
+            return high
+        low = high
+    return None
 
 
 def _real(wall: datetime, zone: ZoneInfo) -> float:

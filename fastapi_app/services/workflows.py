@@ -99,7 +99,8 @@ class WorkflowService:
         """
         await self._require_daemon()
         await self._require_known(request.options.after)
-        return await self._engine.submit(_run(RunKind.EXECUTE, command, request))
+        run = _run(RunKind.EXECUTE, command, request)
+        return await self._engine.submit(run, fenced=request.run_id is not None)
 
     async def execute_stored(
         self, command: Command, args: Sequence[str] = (), *, timeout: float | None = None
@@ -189,6 +190,29 @@ class WorkflowService:
         again = _stored_run(RunKind.WORKFLOW, command, run.args, request)
         return await self._accept_stored(again, command, run.args, request)
 
+    async def take_over(self, run: Run) -> bool:
+        """Start a queued run that a server has left which has ended; false when it had begun.
+
+        A stored command runs as it is stored now: what was written for it is on the other server.
+
+        Raises:
+            CommandNotFoundError: its stored command is gone.
+            StorageUnavailableError: its script cannot be written.
+        """
+        if run.command_id is None or run.options.steps:
+            return await self._engine.take_over(run, await self._runs.steps(run.id))
+        command = await self._commands.by_id(run.command_id)
+        if command is None:
+            raise CommandNotFoundError(run.name)
+        self._write_script(run, command)
+        taken = False
+        try:
+            taken = await self._engine.take_over(run, ())
+        finally:
+            if not taken:
+                self._scripts.remove(run.id)
+        return taken
+
     async def until_started(self, run: Run) -> Run:
         """An accepted run once its child runs, or as it stands when no slot comes free."""
         return await self._engine.until_started(run)
@@ -215,14 +239,15 @@ class WorkflowService:
     async def _accept_stored(
         self, run: Run, command: Command, args: Sequence[str], request: RunRequest
     ) -> Run:
+        fenced = request.run_id is not None
         if command.language.has_steps:
             document = parse(command.language, command.code)
             run, steps = expansion.expanded(run, document, args, request)
-            accepted = await self._engine.submit_document(run, steps)
+            accepted = await self._engine.submit_document(run, steps, fenced=fenced)
         else:
             self._write_script(run, command)
             try:
-                accepted = await self._engine.submit(run)
+                accepted = await self._engine.submit(run, fenced=fenced)
             except BaseException:
                 self._scripts.remove(run.id)
                 raise

@@ -8,8 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import and_, bindparam, case, delete, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from fastapi_app.errors import JobExistsError
 from fastapi_app.models import ACTIVE
 from fastapi_app.schedules import (
     CatchUp,
@@ -43,9 +45,16 @@ class JobStore:
         self._db = database
 
     async def add(self, job: Job) -> None:
-        """Commit a new job."""
-        async with self._db.write() as connection:
-            await connection.execute(jobs.insert(), _to_row(job))
+        """Commit a new job.
+
+        Raises:
+            JobExistsError: somebody has just taken the name.
+        """
+        try:
+            async with self._db.write() as connection:
+                await connection.execute(jobs.insert(), _to_row(job))
+        except IntegrityError as error:
+            raise JobExistsError(job.name, job.name) from error
 
     async def get(self, job_id: str) -> Job | None:
         """The job with this id."""
@@ -68,12 +77,18 @@ class JobStore:
 
         Where it stands is the planner's, which may have gone on meanwhile, unless it is to
         `replan`.
+
+        Raises:
+            JobExistsError: somebody has just taken the new name.
         """
         here = and_(jobs.c.id == job.id, jobs.c.revision == revision)
         kept = {"fired"} if replan else {"fired", "next_slot", "due_at"}
         values = {name: value for name, value in _to_row(job).items() if name not in kept}
-        async with self._db.write() as connection:
-            done = await connection.execute(update(jobs).where(here).values(values))
+        try:
+            async with self._db.write() as connection:
+                done = await connection.execute(update(jobs).where(here).values(values))
+        except IntegrityError as error:
+            raise JobExistsError(job.name, job.name) from error
         return done.rowcount == 1
 
     async def delete(self, job_id: str) -> bool:

@@ -41,6 +41,15 @@ _STARTED = (
         reason=case((runs.c.stop_requested, runs.c.reason), else_=None),
     )
 )
+_BEGUN = (
+    update(runs)
+    .where(
+        runs.c.id == bindparam("run_id"),
+        runs.c.status == RunStatus.QUEUED,
+        runs.c.owner == bindparam("by"),
+    )
+    .values(boot_id=bindparam("new_boot_id"))
+)
 _REQUEUED = (
     update(runs)
     .where(
@@ -91,6 +100,10 @@ _BY_ID = select(runs).where(runs.c.id == bindparam("run_id"))
 _STATUS_SQL = "SELECT status FROM runs WHERE id = ?"
 
 
+class _BegunError(Exception):
+    """Some of it has begun: nothing of the transaction must stay."""
+
+
 class RunStore:
     """Runs in the database. Hot writes go through the group commit."""
 
@@ -119,6 +132,18 @@ class RunStore:
         added.parameters = run_row(run)
         self._db.grouped.hasten(added)
         return added.done
+
+    async def begin(self, run_id: str, owner: str, boot_id: str) -> bool:
+        """Commit that `owner` is about to start a queued run; false when that is not its to do.
+
+        From then on no other server takes the run over: its child may run.
+        """
+        parameters = {"run_id": run_id, "by": owner, "new_boot_id": boot_id}
+        matched = await self._db.grouped.submit(1, _BEGUN, parameters)
+        if matched is None:
+            stored = await self.get(run_id)
+            return stored is not None and (stored.owner, stored.boot_id) == (owner, boot_id)
+        return matched
 
     async def mark_started(self, run: Run) -> bool:
         """Commit queued → running with the process's identity; false when it was not queued."""
@@ -214,6 +239,26 @@ class RunStore:
             mine = runs.c.id.in_(ids[start : start + _MANY])
             async with self._db.write() as connection:
                 await connection.execute(update(runs).where(mine).values(owner=owner))
+
+    async def take_over(self, run_id: str, count: int, dead: str | None, owner: str) -> bool:
+        """Commit that a run and its steps, `count` in all, are `owner`'s, unless `dead` began any.
+
+        A server that still lives, or comes to, finds that it may not begin them.
+        """
+        waits = (
+            or_(runs.c.id == run_id, runs.c.parent_id == run_id),
+            runs.c.status == RunStatus.QUEUED,
+            runs.c.owner == dead,
+            runs.c.boot_id.is_(None),
+        )
+        taken = update(runs).where(*waits).values(owner=owner)
+        try:
+            async with self._db.write() as connection:
+                if (await connection.execute(taken)).rowcount != count:
+                    raise _BegunError
+        except _BegunError:
+            return False
+        return True
 
     async def get(self, run_id: str) -> Run | None:
         if not storable(run_id):

@@ -147,6 +147,18 @@ class SlotStore:
         statement = select(*_COLUMNS).where(slots.c.state.in_(begun), slots.c.decided_at < before)
         return await self._all(statement.limit(1000))
 
+    async def not_begun(self) -> list[tuple[Slot, str | None]]:
+        """Slots whose runs were accepted and not begun, with the server that is to begin each."""
+        statement = (
+            select(*_COLUMNS, runs.c.owner.label("server"))
+            .select_from(slots.join(runs, runs.c.id == slots.c.id))
+            .where(slots.c.state == SlotState.FIRED, runs.c.status == RunStatus.QUEUED)
+            .where(runs.c.attempt == 1, runs.c.boot_id.is_(None))
+        )
+        async with self._db.read() as connection:
+            rows = (await connection.execute(statement)).mappings()
+            return [(_to_slot(row), row["server"]) for row in rows]
+
     async def take(self, slot: Slot, owner: str, now: float) -> bool:
         """Claim a slot that waits, or that its owner has left; false when somebody else did."""
         here = (

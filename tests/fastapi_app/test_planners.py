@@ -91,3 +91,51 @@ def test_two_planners_and_a_kill_of_either(tmp_path: Path, postgres_url: str) ->
     assert Counter(slot["state"] for slot in slots) == {"completed": len(slots)}
     assert {run["id"] for run in runs} == {slot["id"] for slot in slots}
     assert Counter(run["status"] for run in runs) == {"completed": len(slots)}
+
+
+RUNNING = "SELECT 1 FROM runs WHERE status = 'running'"
+DOCUMENT = """
+[steps.one]
+run = "echo one >> {ran}"
+[steps.two]
+run = "echo two >> {ran}"
+needs = ["one"]
+"""
+
+
+def test_what_a_dead_server_had_accepted_is_started_by_the_other(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    ran, gate = tmp_path / "ran", tmp_path / "gate"
+    settings = {"database_url": postgres_url, "stop_grace": "0.3"}
+    first: Server = start_app(tmp_path / "a", max_concurrent_commands="1", **settings)
+    second: Server = start_app(tmp_path / "b", **settings)
+    with first, second, first.client(timeout=30) as client:
+        for name, language, code in (
+            ("stored", "shell", f"echo $1 >> {ran}"),
+            ("steps", "toml", DOCUMENT.format(ran=ran)),
+        ):
+            body = {"name": name, "language": language, "code": code}
+            assert client.post("/api/v1/commands/create", json=body).status_code == 201
+        tasks: dict[str, dict[str, object]] = {
+            "blocks": {"type": "shell", "command": f"while [ ! -e {gate} ]; do sleep 0.01; done"},
+            "shell": {"type": "shell", "command": f"echo shell >> {ran}"},
+            "command": {"type": "command", "name": "stored", "args": ["stored"]},
+            "workflow": {"type": "workflow", "name": "steps"},
+        }
+        for name, task in tasks.items():
+            job = {"name": name, "schedule": {"cron": "0 0 1 1 *"}, "task": task}
+            assert client.post(JOBS, json=job).status_code == 201
+            assert client.post(f"{JOBS}/{name}/run").status_code == 202
+            if name == "blocks":  # the only slot of the first server is taken from now on
+                until(lambda: asked(postgres_url, RUNNING))
+        first.kill()
+        until(lambda: ran.exists() and len(ran.read_text().split()) == 4)
+        assert sorted(ran.read_text().split()) == ["one", "shell", "stored", "two"]
+        with start_app(tmp_path / "a", **settings) as again:
+            gate.touch()
+            unsettled = "SELECT 1 FROM slots WHERE state <> 'completed'"
+            until(lambda: not asked(postgres_url, unsettled), within=30)
+            assert again.stop() == 0
+        assert sorted(ran.read_text().split()) == ["one", "shell", "stored", "two"]
+        assert second.stop() == 0

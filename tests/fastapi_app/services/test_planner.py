@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fastapi_app.engine.identity import boot_id, own_identity
-from fastapi_app.models import Language, RunRequest, RunStatus
+from fastapi_app.errors import JobExistsError
+from fastapi_app.models import Group, Language, RunRequest, RunStatus
 from fastapi_app.schedules import CatchUp, Overlap, Slot, SlotState, TaskKind, Webhook
 from fastapi_app.services.ids import new_id
 from tests.fastapi_app.services.planning import START, Bed, Clock, planning
@@ -189,6 +190,47 @@ async def test_a_claim_whose_run_was_accepted_is_not_fired_again(bed: Bed) -> No
     await bed.over(job)
     assert [state for _, state in await bed.states(job)] == [D]
     assert bed.bench.printed(run) == "once\n"
+
+
+async def test_a_name_that_was_taken_meanwhile_is_said_to_be(bed: Bed) -> None:
+    job, other = await bed.job(name="one"), await bed.job(name="two")
+    with pytest.raises(JobExistsError):
+        await bed.jobs.add(replace(job, id="another"))
+    with pytest.raises(JobExistsError):
+        await bed.jobs.change(replace(other, name="one"), other.revision, replan=False)
+
+
+async def test_a_run_that_was_taken_over_is_not_started_any_more(bed: Bed) -> None:
+    bed.bench.engine.change_group(Group("default", paused=True))
+    job = await bed.job("echo here")
+    await bed.after(60)
+    (slot,) = await bed.found(job)
+    mine = own_identity()
+    assert not await bed.bench.runs.take_over(slot.id, 2, mine, "1:1")  # there are no steps
+    assert await bed.bench.runs.take_over(slot.id, 1, mine, "1:1")
+    run = await bed.bench.runs.get(slot.id)
+    assert run is not None
+    over = bed.bench.engine.over(run)
+    bed.bench.engine.change_group(Group("default"))
+    await over.wait()
+    after = await bed.bench.runs.get(slot.id)
+    assert after is not None
+    assert (after.status, after.owner, bed.bench.printed(run)) == (RunStatus.QUEUED, "1:1", "")
+
+
+async def test_what_has_begun_is_not_taken_over(bed: Bed) -> None:
+    bed.bench.engine.change_group(Group("default", paused=True))
+    job = await bed.job()
+    await bed.after(60)
+    (slot,) = await bed.found(job)
+    mine = own_identity()
+    assert not await bed.bench.runs.begin(slot.id, "1:1", boot_id())
+    assert await bed.bench.runs.begin(slot.id, mine, boot_id())
+    assert not await bed.bench.runs.take_over(slot.id, 1, mine, "1:1")
+    assert await bed.slots.not_begun() == []
+    bed.bench.engine.change_group(Group("default"))
+    await bed.over(job)
+    assert [state for _, state in await bed.states(job)] == [D]
 
 
 async def test_a_claim_of_a_living_server_is_left_to_it_for_a_minute(bed: Bed) -> None:

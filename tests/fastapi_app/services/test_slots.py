@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -150,19 +151,19 @@ def test_a_slot_is_put_off_by_its_jitter_and_keeps_its_moment() -> None:
 
 
 def test_a_long_absence_is_told_in_few_rows() -> None:
-    found = planned(job(1.0, every="1s", catch_up=NONE), 10_000.0)
+    found = planned(job(1.0, every="1s", catch_up=NONE), 900.0)
     missed = [slot for slot in found.slots if slot.state is M]
     assert len(missed) == KEPT
     assert (
         missed[0].reason
-        == f"nobody planned at that time, nor at {10_000 - 60 - 1 - KEPT} slots before"
+        == f"nobody planned at that time, nor at {900 - 60 - 1 - KEPT} slots before"
     )
-    assert found.next_slot == 10_001
+    assert found.next_slot == 901
 
 
 def test_a_very_long_absence_costs_no_more() -> None:
     found = planned(job(1.0, every="1s", catch_up=NONE), 100_000_000.0)
-    assert "or more slots before" in str(found.slots[0].reason)
+    assert "slots before and many behind" in str(found.slots[0].reason)
     assert found.next_slot == 100_000_001
 
 
@@ -171,3 +172,45 @@ def test_many_slots_are_made_up_for_in_turns() -> None:
     found = planned(given, 2000.0)
     assert len(found.slots) == AT_ONCE
     assert (found.next_slot, found.due_at) == (AT_ONCE + 1, AT_ONCE + 1)
+
+
+class Counted:
+    """A timetable that counts how often it is asked."""
+
+    def __init__(self, given: Job) -> None:
+        self._table = timetable_of(given)
+        self.asked = 0
+
+    def after(self, moment: float) -> float | None:
+        self.asked += 1
+        return self._table.after(moment)
+
+
+@pytest.mark.parametrize("catch_up", CatchUp)
+@pytest.mark.parametrize("away", [3600.0, 86_400.0, 365 * 86_400.0])
+def test_no_absence_makes_everybody_wait(catch_up: CatchUp, away: float) -> None:
+    given = job(1.0, every="1s", catch_up=catch_up, overlap=ALLOW)
+    table = Counted(given)
+    plan(given, table, away, FREE)
+    assert table.asked < 2000
+
+
+@pytest.mark.parametrize("days", [1, 30, 365])
+def test_the_latest_of_very_many_slots_is_made_up_for(days: int) -> None:
+    now = days * 86_400.0 + 1800
+    given = job(600.0, every="10s", catch_up=LATEST, overlap=ALLOW, end=days * 86_400.0)
+    found = planned(given, now)
+    assert [slot.at for slot in found.slots if slot.state is C] == [days * 86_400.0]
+    assert found.next_slot is None
+
+
+def test_of_very_many_slots_those_in_the_window_are_all_made_up_for() -> None:
+    now = 30 * 86_400.0
+    given = job(1.0, every="1s", catch_up=ALL, overlap=ALLOW, window=3600.0)
+    fired: list[float] = []
+    while given.due_at is not None and given.due_at <= now:
+        found = planned(given, now)
+        fired += [slot.at for slot in found.slots if slot.state is C]
+        given = replace(given, next_slot=found.next_slot, due_at=found.due_at)
+    assert fired == [now - 3600 + n for n in range(3601)]
+    assert given.next_slot == now + 1

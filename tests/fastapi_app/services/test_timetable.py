@@ -306,3 +306,37 @@ def test_jitter_is_the_same_for_the_same_slot_and_spread_over_jobs() -> None:
     assert len({int(seconds) for seconds in found}) == 60
     assert jitter_of("job", 1000.0, 60.0) != jitter_of("job", 1060.0, 60.0)
     assert jitter_of("job", 1000.0, 0.0) == 0
+
+
+@pytest.mark.parametrize(
+    "expression", ["0 */2 * * *", "*/15 2-4 * * *", "*/20 * * * *", "30 * * * *"]
+)
+@pytest.mark.parametrize(
+    ("zone", "day"),
+    [
+        (BERLIN, "2026-03-29"),
+        (BERLIN, "2026-10-25"),
+        (NEW_YORK, "2026-03-08"),
+        (NEW_YORK, "2026-11-01"),
+        (SYDNEY, "2026-10-04"),
+        (SYDNEY, "2026-04-05"),
+        (LORD_HOWE, "2026-10-04"),
+        (LORD_HOWE, "2026-04-05"),
+    ],
+)
+def test_by_real_time_is_whenever_the_clock_shows_it(expression: str, zone: str, day: str) -> None:
+    """Held against each minute of three days, read from the clock of the zone."""
+    minute, hour = expression.split()[:2]
+    hours = {"*/2": range(0, 24, 2), "2-4": range(2, 5), "*": range(24)}[hour]
+    minutes = {"0": [0], "30": [30], "*/15": range(0, 60, 15), "*/20": range(0, 60, 20)}[minute]
+    first = int(seconds(f"{day}T12:00:00+00:00")) - 36 * 3600
+    last = first + 3 * 86_400
+    expected = [
+        float(at)
+        for at in range(first, last, 60)
+        if (clock := datetime.fromtimestamp(at, ZoneInfo(zone))).hour in hours
+        and clock.minute in minutes
+    ]
+    table = timetable(Schedule(CRON, expression, zone), 0.0)
+    found = list(moments(table, first - 1.0, len(expected)))
+    assert shown(found, zone) == shown(expected, zone)
