@@ -11,7 +11,7 @@ import time
 from types import ModuleType
 
 from fastapi_app.engine.cookies import RUN_ID, sweep
-from fastapi_app.engine.launch import SHELL
+from fastapi_app.engine.limits import SHELL
 from fastapi_app.engine.process import Launch, Spawner
 from fastapi_app.errors import SpawnFailedError
 from fastapi_app.models import Process
