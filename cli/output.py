@@ -96,8 +96,10 @@ def plain(value: object) -> Text:
 
 
 def status_text(row: Json) -> Text:
-    """Show a run's status in its colour."""
-    status = str(row.get("status"))
+    """Show a run's status in its colour; where there is no run, nothing."""
+    if row.get("status") is None:
+        return plain(None)
+    status = str(row["status"])
     return Text(status, style=STYLES.get(status, ""))
 
 

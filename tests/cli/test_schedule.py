@@ -141,8 +141,15 @@ def test_a_job_is_run_now(mclictl: Mclictl, job: str) -> None:
     lines = mclictl("schedule", "runs", job).stdout.splitlines()
     assert lines[0].split() == ["AT", "STATE", "RUN", "STATUS", "CODE", "REASON"]
     assert len(lines) == 3
-    found = mclictl.json("schedule", "runs", job, "-n", "1")
-    assert [each["id"] for each in found] == [again["id"]]
+    name = f"gone-{uuid4().hex[:8]}"
+    mclictl("commands", "add", name, "--language", "shell", "-", stdin="true")
+    mclictl("schedule", "edit", job, "--command", name)
+    mclictl("commands", "rm", name, "--yes")
+    assert "There is no command" in mclictl("schedule", "run", job, exits=1).stderr
+    failed = mclictl("schedule", "runs", job).stdout.splitlines()[1]
+    assert re.search(r" failed +- +- +- +There is no command", failed)
+    found = mclictl.json("schedule", "runs", job, "-n", "2")
+    assert found[1]["id"] == again["id"]
     assert "-n 2 shows them" in mclictl("schedule", "runs", job, "-n", "1").stderr
     for verb in ("run", "runs", "show"):
         assert "There is no job" in mclictl("schedule", verb, "none", exits=1).stderr
