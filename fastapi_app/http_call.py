@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from fastapi_app.schedules import HTTP_CALL
+
 LARGEST = 1024 * 1024
 """Bytes of an answer that are read."""
 REDIRECTS = 5
@@ -22,7 +24,7 @@ FAILED, NO_ANSWER, TOO_LATE, ELSEWHERE = 22, 7, 28, 47
 
 def main() -> int:
     """Ask, print the answer; returns the exit code."""
-    asked = json.loads(os.environ.pop("MCLI_HTTP_CALL"))
+    asked = json.loads(os.environ.pop(HTTP_CALL))
     try:
         return _ask(asked)
     except httpx.TimeoutException:

@@ -9,6 +9,9 @@ from typing import Any
 
 from fastapi_app.models import RunStatus
 
+HTTP_CALL = "MCLI_HTTP_CALL"
+"""The variable in which the child that makes an HTTP call finds what to ask."""
+
 
 class ScheduleKind(StrEnum):
     """How the times of a schedule are given."""
@@ -63,8 +66,6 @@ class SlotState(StrEnum):
 
 
 UNSETTLED = frozenset({SlotState.WAITING, SlotState.CLAIMED, SlotState.FIRED, SlotState.RUNNING})
-BUSY = UNSETTLED - {SlotState.WAITING}
-"""States of a slot whose job is at work."""
 
 
 @dataclass(frozen=True, slots=True)

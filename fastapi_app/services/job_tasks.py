@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,12 @@ from typing import Any
 import fastapi_app
 from fastapi_app.errors import CommandNotFoundError, FieldProblem, InvalidJobError
 from fastapi_app.models import Retry, RunFilter, RunOptions, RunRequest
-from fastapi_app.schedules import Job, Slot, TaskKind
+from fastapi_app.schedules import HTTP_CALL, Job, Slot, TaskKind
 from fastapi_app.services.commands import CommandService
 from fastapi_app.services.runs import RunService
+from fastapi_app.services.timetable import as_utc
 from fastapi_app.services.workflows import WorkflowService
 
-HTTP_CALL = "MCLI_HTTP_CALL"
-"""The variable in which the child that makes an HTTP call finds what to ask."""
 _ROOT = str(Path(fastapi_app.__file__).parent.parent)
 
 
@@ -89,7 +87,7 @@ def _request(task: Mapping[str, Any], slot: Slot) -> RunRequest:
         env={
             **task.get("env", {}),
             "MCLI_JOB_ID": slot.job_id,
-            "MCLI_SLOT": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(slot.at)),
+            "MCLI_SLOT": as_utc(slot.at),
         },
         cwd=task.get("cwd"),
         timeout=task.get("timeout"),

@@ -175,9 +175,9 @@ def _unfit(value: object) -> str | None:
 def _violations(schema: Schema, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
     library = importlib.import_module("jsonschema")
     # An empty registry, so that no reference makes it ask the network.
-    registry = importlib.import_module("referencing").Registry()
+    nothing = importlib.import_module("referencing").Registry()
     unresolvable = importlib.import_module("referencing.exceptions").Unresolvable
-    validator = library.Draft202012Validator(schema, registry=registry)
+    validator = library.Draft202012Validator(schema, registry=nothing)
     try:
         for error in validator.iter_errors(values):
             yield from _explained(error)

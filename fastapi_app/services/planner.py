@@ -237,8 +237,7 @@ class Planner:
         except DaemonStoppedError:
             return Move(slot, SlotState.SKIPPED, "the daemon is stopped", now)
         except AppError as error:
-            tell_at = now if job.webhook else None
-            return Move(slot, SlotState.FAILED, error.detail, now, tell_at)
+            return _failed(job, slot, error.detail, now)
         return Move(slot, SlotState.FIRED)
 
     async def _clean_up(self, job: Job, slot: Slot) -> None:
@@ -246,8 +245,7 @@ class Planner:
             reason = await self._tasks.clean_up(job, self._clock())
             move = Move(slot, SlotState.COMPLETED, reason, self._clock())
         except AppError as error:
-            tell_at = self._clock() if job.webhook else None
-            move = Move(slot, SlotState.FAILED, error.detail, self._clock(), tell_at)
+            move = _failed(job, slot, error.detail, self._clock())
         with contextlib.suppress(StorageUnavailableError):  # done again when it is followed up
             await self._slots.move([move])
 
@@ -266,8 +264,7 @@ class Planner:
                 continue
             if slot.owner == self._owner and slot.state is SlotState.RUNNING:
                 continue  # a clean-up of ours that goes on
-            if await self._slots.take(slot, self._owner, now):
-                taken = replace(slot, state=SlotState.CLAIMED, owner=self._owner, decided_at=now)
+            if (taken := await self._claimed(slot, now)) is not None:
                 await self._take_up(taken)
 
     async def _succeed(self) -> None:
@@ -293,6 +290,12 @@ class Planner:
         else:
             await self._start([(job, slot)])
 
+    async def _claimed(self, slot: Slot, now: float) -> Slot | None:
+        """A slot that is there already, as this server's; `None` when another was faster."""
+        if not await self._slots.take(slot, self._owner, now):
+            return None
+        return replace(slot, state=SlotState.CLAIMED, owner=self._owner, decided_at=now)
+
     def _is_left(self, slot: Slot, now: float) -> bool:
         if slot.owner == self._owner:
             return True
@@ -308,10 +311,8 @@ class Planner:
             now = self._clock()
             claimed = []
             for slot in waiting:
-                if await self._slots.take(slot, self._owner, now) and slot.job_id in jobs:
-                    taken = replace(
-                        slot, state=SlotState.CLAIMED, owner=self._owner, decided_at=now
-                    )
+                taken = await self._claimed(slot, now)
+                if taken is not None and slot.job_id in jobs:
                     claimed.append((jobs[slot.job_id], taken))
             await self._start(claimed)
             if len(waiting) < BATCH:
@@ -346,6 +347,10 @@ class Planner:
         if now - self._swept > 3600:
             self._swept = now
             await self._slots.remove_before(now - KEPT)
+
+
+def _failed(job: Job, slot: Slot, reason: str, now: float) -> Move:
+    return Move(slot, SlotState.FAILED, reason, now, tell_at=now if job.webhook else None)
 
 
 def _settled(ended: Ended, jobs: dict[str, Job], now: float) -> Move:

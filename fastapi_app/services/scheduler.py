@@ -203,18 +203,6 @@ class SchedulerService:
         found = moments(table, behind, min(count, policy.max_runs or count))
         return [at for at in found if policy.end is None or at <= policy.end]
 
-    def upcoming(self, job: Job, count: int) -> Sequence[float]:
-        """The next moments of a job."""
-        return [] if job.next_slot is None else self._upcoming(job, job.next_slot, count)
-
-    def _upcoming(self, job: Job, first: float, count: int) -> Sequence[float]:
-        end, left = job.policy.end, job.policy.max_runs
-        if left is not None:
-            count = min(count, left - job.fired)
-        table = timetable_of(job)
-        found = [first, *moments(table, first, count - 1)]
-        return [at for at in found if end is None or at <= end]
-
     def _planned(self, job: Job, now: float) -> Job:
         """The job with its next slot.
 

@@ -22,7 +22,10 @@ waits meanwhile, and a job of each second has 86,400 of them a day."""
 
 def first_slot(job: Job, table: Timetable, now: float) -> tuple[float | None, float | None]:
     """The next slot from now on, and when it is due."""
-    return _from(job, table, now)
+    start = job.policy.start
+    behind = now if start is None or start <= now else start - 1e-6
+    at = _within(job, table.after(behind))
+    return at, None if at is None else at + _jitter(job, at)
 
 
 def plan(job: Job, table: Timetable, now: float, occupied: Occupied) -> Plan:
@@ -132,13 +135,6 @@ def _told(missed: list[float], uncounted: bool) -> Iterator[Decided]:
         elif number == 0 and rest > 0:
             reason = f"{reason}, nor at {rest} slots before"
         yield Decided(at, SlotState.MISSED, reason)
-
-
-def _from(job: Job, table: Timetable, now: float) -> tuple[float | None, float | None]:
-    start = job.policy.start
-    behind = now if start is None or start <= now else start - 1e-6
-    at = _within(job, table.after(behind))
-    return at, None if at is None else at + _jitter(job, at)
 
 
 def _within(job: Job, at: float | None) -> float | None:

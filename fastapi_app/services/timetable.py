@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import math
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
@@ -301,3 +302,8 @@ def _invalid(pointer: str, detail: str) -> InvalidJobError:
 def as_text(moment: float, zone: str) -> str:
     """A moment on the wall clock of a zone, with its offset."""
     return datetime.fromtimestamp(moment, zone_of(zone)).isoformat(timespec="seconds")
+
+
+def as_utc(moment: float) -> str:
+    """A moment to the second, for programs (RFC 3339)."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))

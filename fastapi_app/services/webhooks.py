@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastapi_app.schedules import Job, Slot, Webhook
+from fastapi_app.services.timetable import as_utc
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +26,10 @@ def failure(job: Job, slot: Slot) -> dict[str, Any]:
     """What is told."""
     return {
         "type": "job.failed",
-        "timestamp": _iso(time.time()),
+        "timestamp": as_utc(time.time()),
         "data": {
             "job": {"id": job.id, "name": job.name},
-            "slot": _iso(slot.at),
+            "slot": as_utc(slot.at),
             "run": slot.id,
             "reason": slot.reason,
         },
@@ -63,7 +64,3 @@ async def tell(webhook: Webhook, message_id: str, message: Mapping[str, Any]) ->
     if not answer.is_success:
         log.warning("a webhook answered %s", answer.status_code)
     return bool(answer.is_success)
-
-
-def _iso(moment: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))

@@ -7,13 +7,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, delete, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fastapi_app.errors import JobExistsError
 from fastapi_app.models import ACTIVE
 from fastapi_app.schedules import (
+    UNSETTLED,
     CatchUp,
     Decided,
     Job,
@@ -33,6 +45,8 @@ from fastapi_app.storage.tables import jobs, runs, slots
 
 Decide = Callable[[Job, Occupied], Plan]
 NewId = Callable[[], str]
+BEGUN = (SlotState.CLAIMED, SlotState.RUNNING)
+"""States of a slot that some server is at."""
 _ACTIVE = [str(status) for status in ACTIVE]
 _PLANNED = update(jobs).where(jobs.c.id == bindparam("job"))
 _MANY = 500
@@ -148,25 +162,25 @@ class JobStore:
         return None if row is None else _to_job(row)
 
 
+def at_work(table: FromClause) -> ColumnElement[bool]:
+    """Whether the job of a slot is at it; `table` is that of slots, joined with `runs`."""
+    going_on = and_(table.c.state == SlotState.FIRED, runs.c.status.in_(_ACTIVE))
+    return or_(table.c.state.in_(BEGUN), going_on)
+
+
 async def _occupied(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, Occupied]:
     """What each of these jobs is at."""
-    at_work = or_(
-        slots.c.state.in_([SlotState.CLAIMED, SlotState.RUNNING]),
-        and_(slots.c.state == SlotState.FIRED, runs.c.status.in_(_ACTIVE)),
-    )
     waits = slots.c.state == SlotState.WAITING
     statement = (
         select(
             slots.c.job_id,
-            func.sum(case((at_work, 1), else_=0)),
+            func.sum(case((at_work(slots), 1), else_=0)),
             func.sum(case((waits, 1), else_=0)),
         )
         .select_from(slots.outerjoin(runs, runs.c.id == slots.c.id))
         .where(
             slots.c.job_id.in_(ids),
-            slots.c.state.in_(
-                [SlotState.CLAIMED, SlotState.RUNNING, SlotState.FIRED, SlotState.WAITING]
-            ),
+            slots.c.state.in_(UNSETTLED),
         )
         .group_by(slots.c.job_id)
     )

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, delete, func, or_, select, update
 from fastapi_app.models import ACTIVE, RunStatus
 from fastapi_app.schedules import UNSETTLED, Slot, SlotState
 from fastapi_app.storage.database import Database
-from fastapi_app.storage.jobs import slot_to_row
+from fastapi_app.storage.jobs import BEGUN, at_work, slot_to_row
 from fastapi_app.storage.tables import runs, slots
 
 _FIELDS = tuple(Slot.__dataclass_fields__)
@@ -143,8 +143,8 @@ class SlotStore:
 
     async def left_behind(self, before: float) -> list[Slot]:
         """Slots that were claimed or begun before, and not fired since."""
-        begun = [SlotState.CLAIMED, SlotState.RUNNING]
-        statement = select(*_COLUMNS).where(slots.c.state.in_(begun), slots.c.decided_at < before)
+        begun = slots.c.state.in_(BEGUN)
+        statement = select(*_COLUMNS).where(begun, slots.c.decided_at < before)
         return await self._all(statement.limit(1000))
 
     async def not_begun(self) -> list[tuple[Slot, str | None]]:
@@ -181,12 +181,7 @@ class SlotStore:
             select(other.c.id)
             .select_from(other.outerjoin(runs, runs.c.id == other.c.id))
             .where(other.c.job_id == slots.c.job_id)
-            .where(
-                or_(
-                    other.c.state.in_([SlotState.CLAIMED, SlotState.RUNNING]),
-                    (other.c.state == SlotState.FIRED) & runs.c.status.in_(_ACTIVE),
-                )
-            )
+            .where(at_work(other))
             .exists()
         )
         first = (
@@ -231,12 +226,6 @@ class SlotStore:
             await connection.execute(
                 update(slots).where(slots.c.id == slot.id).values(tell_at=None)
             )
-
-    async def counts(self) -> dict[str, int]:
-        """How many slots stand where, of those there are still rows of."""
-        statement = select(slots.c.state, func.count()).group_by(slots.c.state)
-        async with self._db.read() as connection:
-            return {state: int(count) for state, count in await connection.execute(statement)}
 
     async def remove_before(self, moment: float) -> int:
         """Forget settled slots of before; returns how many."""
