@@ -175,7 +175,7 @@ async def _wired(
         slots=slots,
         tasks=tasks,
         room=lambda: engine.room,
-        version=database.peek.version if database.peek is not None else lambda: None,
+        version=database.version,
     )
     metrics.register(planner.metrics)
     planning = asyncio.create_task(planner.run())

@@ -64,7 +64,7 @@ class Supervisor:
         self._supervision = supervision
         self._runs = runs
         self._prober = prober
-        self._peek = database.peek
+        self._version = database.version
         self._background = Background()
         self._watched: dict[str, asyncio.Event] = {}
         """For each process that is waited for: set when its plan has changed."""
@@ -232,7 +232,7 @@ class Supervisor:
         version: object = None
         while True:
             await asyncio.sleep(ROUND)
-            before, version = version, None if self._peek is None else self._peek.version()
+            before, version = version, self._version()
             if version is not None and version == before:
                 continue
             try:

@@ -49,6 +49,10 @@ class Database:
             self._hot = HotWriter(path)
             self.peek = Peek(path)
 
+    def version(self) -> bytes | None:
+        """Changes whenever anybody has committed; `None` where that cannot be told."""
+        return None if self.peek is None else self.peek.version()
+
     @property
     def is_sqlite(self) -> bool:
         return self._engine.dialect.name == "sqlite"

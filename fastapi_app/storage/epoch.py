@@ -33,8 +33,7 @@ class Epoch:
         Raises:
             StorageUnavailableError: nobody can tell.
         """
-        peek = self._db.peek
-        version = None if peek is None else peek.version()
+        version = self._db.version()
         if version is None or version != self._version:
             row = await self._db.first(_READ, {"key": KEY})
             self._value = "0" if row is None else str(row["value"])
