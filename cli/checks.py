@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from fastapi_app.settings import Settings
 
+    Check = Callable[["Patient"], "Finding"]
+
 OK, PROBLEM, UNKNOWN = "ok", "problem", "unknown"
 NEEDED = (3, 11)
 LEAST_FREE = 200 * 1024 * 1024
@@ -81,6 +83,20 @@ class Patient:
         return patient
 
 
+def _configured(name: str) -> Callable[[Callable[[Settings], Finding]], Check]:
+    """A check of what the settings say; without them nothing can be said of it."""
+
+    def of(check: Callable[[Settings], Finding]) -> Check:
+        def checked(patient: Patient) -> Finding:
+            if patient.settings is None:
+                return Finding(name, UNKNOWN, "the configuration cannot be read")
+            return check(patient.settings)
+
+        return checked
+
+    return of
+
+
 def configuration(patient: Patient) -> Finding:
     """`config.toml` and the environment can be read."""
     if patient.settings is None:
@@ -126,12 +142,11 @@ def on_path(_patient: Patient) -> Finding:
     return Finding("command", OK, found)
 
 
-def home(patient: Patient) -> Finding:
+@_configured("home folder")
+def home(settings: Settings) -> Finding:
     """The home folder can be written to."""
-    if patient.settings is None:
-        return Finding("home folder", UNKNOWN, "the configuration cannot be read")
-    path = patient.settings.home
-    nearest = next(each for each in (path, *path.parents) if each.exists())
+    path = settings.home
+    nearest = _nearest(path)
     if not nearest.is_dir():
         todo = "choose another with MCLI_HOME, or move the file away"
         return Finding("home folder", PROBLEM, f"{nearest} is no folder", todo)
@@ -145,12 +160,11 @@ def home(patient: Patient) -> Finding:
     return Finding("home folder", OK, str(path))
 
 
-def disk(patient: Patient) -> Finding:
+@_configured("disk")
+def disk(settings: Settings) -> Finding:
     """There is room for runs and the database."""
-    if patient.settings is None:
-        return Finding("disk", UNKNOWN, "the configuration cannot be read")
-    path = patient.settings.home
-    nearest = next(each for each in (path, *path.parents) if each.exists())
+    path = settings.home
+    nearest = _nearest(path)
     free = shutil.disk_usage(nearest).free
     told = f"{free // 1024**2} MiB free at {nearest}"
     if free < LEAST_FREE:
@@ -158,11 +172,10 @@ def disk(patient: Patient) -> Finding:
     return Finding("disk", OK, told)
 
 
-def token(patient: Patient) -> Finding:
+@_configured("token")
+def token(settings: Settings) -> Finding:
     """The owner's token is there, and nobody else's to read."""
-    if patient.settings is None:
-        return Finding("token", UNKNOWN, "the configuration cannot be read")
-    path = patient.settings.home / "token"
+    path = settings.home / "token"
     try:
         mode = path.stat().st_mode
         path.read_text(encoding="ascii")
@@ -242,12 +255,11 @@ def versions(patient: Patient) -> Finding:
     return Finding("versions and clocks", OK, ours)
 
 
-def database(patient: Patient) -> Finding:
+@_configured("database")
+def database(settings: Settings) -> Finding:
     """The database can be opened, is whole enough, not locked and not too new."""
-    if patient.settings is None:
-        return Finding("database", UNKNOWN, "the configuration cannot be read")
-    path = patient.settings.home / "mcli.db"
-    if patient.settings.database_url is not None:
+    path = settings.home / "mcli.db"
+    if settings.database_url is not None:
         return Finding("database", UNKNOWN, "another than the one in the home folder: /readyz")
     if not path.exists():
         return Finding("database", OK, f"{path} is made at the first start")
@@ -359,6 +371,11 @@ def interpreters(patient: Patient) -> Finding:
     return Finding("interpreters", OK, "all that stored commands need")
 
 
+def _nearest(path: Path) -> Path:
+    """The path, or the first above it that there is."""
+    return next(each for each in (path, *path.parents) if each.exists())
+
+
 def _ours(answer: httpx.Response) -> bool:
     try:
         found = answer.json()
@@ -375,7 +392,7 @@ def _listens(host: str, port: int) -> bool:
         return False
 
 
-CHECKS: tuple[Callable[[Patient], Finding], ...] = (
+CHECKS: tuple[Check, ...] = (
     *(python, on_path, configuration, home, disk, token, server, versions, database),
     *(legacy_socket, files, redis, interpreters),
 )

@@ -81,15 +81,17 @@ def command_path(name: str) -> str:
 class Client:
     """One connection pool to one server; use it as a context manager."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, within: float = ANSWER_TIMEOUT) -> None:
+        """`within` is seconds for an answer; only who is patient waits longer."""
         self.url = _checked(url)
+        self._within = within
         self.key = str(self.url).rstrip("/")
         """The address, as logins are kept by."""
         self.bearer = Bearer(self.url)
         self._http = httpx.Client(
             base_url=self.url,
             auth=self.bearer,
-            timeout=httpx.Timeout(ANSWER_TIMEOUT, connect=CONNECT_TIMEOUT),
+            timeout=httpx.Timeout(within, connect=min(within, CONNECT_TIMEOUT)),
             # A proxy of the environment cannot reach this machine's own loopback.
             trust_env=self.url.host not in LOOPBACK,
             # Loading the certificates takes longer than a call, and plain HTTP has no use for them.
@@ -196,7 +198,7 @@ class Client:
             raise self.not_reachable(failure) from failure
         except httpx.TimeoutException as failure:
             raise NotReachable(
-                f"The server at {self.url} did not answer within {ANSWER_TIMEOUT:.0f} s."
+                f"The server at {self.url} did not answer within {self._within:.0f} s."
             ) from failure
         except httpx.HTTPError as failure:
             raise NotReachable(

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli import output
-from cli.options import pairs
+from cli.options import pairs, together
 from cli.output import Column
 from cli.quantities import read_by, some_seconds
 from fastapi_app import languages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import BinaryIO
 
     from cli.client import Json
@@ -67,18 +66,9 @@ DEFINITION = (
 )
 
 
-def _all(options: tuple[Any, ...]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    def add(command: Callable[..., None]) -> Callable[..., None]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
-
-
-filter_options = _all(FILTERS)
+filter_options = together(*FILTERS)
 """Which stored commands; `query` makes a query of their values."""
-definition_options = _all(DEFINITION)
+definition_options = together(*DEFINITION)
 """Defaults and parameters; `definition` makes the fields of a request of their values."""
 
 

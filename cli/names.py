@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from cli.client import Client
 from cli.verb import Target
 
 if TYPE_CHECKING:
@@ -21,23 +21,14 @@ def _of(path: str, field: str) -> Callable[[click.Context, click.Parameter, str]
     def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
         target = ctx.find_object(Target) or Target()
         try:
-            found = _items(target.url, path)
+            with Client(target.url, WITHIN) as client:
+                found = client.get(path)["items"]
         except Exception:
             return []
         names = [str(item[field]) for item in found]
         return [name for name in names if name.startswith(incomplete)]
 
     return complete
-
-
-def _items(url: str, path: str) -> list[dict[str, Any]]:
-    httpx = importlib.import_module("httpx")
-    bearer = importlib.import_module("cli.credentials").Bearer(httpx.URL(url))
-    answer = httpx.get(
-        url.rstrip("/") + path, headers=bearer.headers(), timeout=WITHIN, trust_env=False
-    )
-    found: list[dict[str, Any]] = answer.raise_for_status().json()["items"]
-    return found
 
 
 runs = _of(f"/api/v1/workflows/list?limit={MOST}", "id")

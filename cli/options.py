@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from cli.client import Json
 
+    Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
 BACKGROUND_ONLY = ("after", "on", "retries", "stdin")
 
 
@@ -133,11 +135,19 @@ progress_option = click.option(
 )
 
 
-def run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command all of these options; `requested` makes a request of their values."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+def together(*options: Decorator) -> Decorator:
+    """All of these options as one, in this order."""
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+run_options = together(*OPTIONS)
+"""What starts a run has these; `requested` makes a request of their values."""
 
 
 def requested(given: dict[str, Any]) -> Json:

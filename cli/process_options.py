@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import pairs
+from cli.options import pairs, together
 from cli.quantities import read_by, seconds, some_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cli.client import Json
 
 BACKOFF = ("delay", "longest", "reset_after")
@@ -82,11 +80,8 @@ OPTIONS = (
 )
 
 
-def process_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command all of these options; `described` makes a body of their values."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+process_options = together(*OPTIONS)
+"""What says how a process is; `described` makes a body of their values."""
 
 
 def described(given: Json, before: Json | None = None) -> dict[str, Any]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import click
@@ -13,14 +11,16 @@ import click
 from cli import names, output
 from cli.client import Client, Json
 from cli.confirm import confirm, yes_option
-from cli.options import pairs
 from cli.output import Column
-from cli.quantities import read_by, seconds, some_seconds
+from cli.schedule_options import (
+    job_options,
+    policy_body,
+    schedule_body,
+    schedule_options,
+    task_body,
+)
 from cli.verb import Noun, Target, json_option, url_option
 from cli.watching import shown, watch_option
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SCHEDULER = "/api/v1/scheduler"
 JOBS = f"{SCHEDULER}/jobs"
@@ -81,14 +81,6 @@ def job_path(name: str) -> str:
     return f"{JOBS}/{quote(name, safe='')}"
 
 
-def local_zone() -> str:
-    """IANA's name of this machine's time zone, if it has one; else UTC."""
-    if name := os.environ.get("TZ", "").removeprefix(":"):
-        return name
-    _, found, name = str(Path("/etc/localtime").resolve()).partition("/zoneinfo/")
-    return name if found else "UTC"
-
-
 @click.group(
     cls=Noun,
     invoke_without_command=True,
@@ -132,152 +124,6 @@ def list_(target: Target, watch: bool) -> None:
     shown(lambda: _list(target), watch=watch)
 
 
-WHEN = (
-    click.option("--cron", help="5 fields, 6 with seconds first, or @daily and the like."),
-    click.option("--every", help="A period: 30s, 5m, 1h30m, 1d."),
-    click.option("--at", help="Once: 2026-12-24T18:00."),
-    click.option(
-        "--timezone", metavar="ZONE", help="IANA's name.  [default: that of this machine]"
-    ),
-)
-TASK = (
-    click.option("--command", "command_name", metavar="NAME", help="Run this stored command."),
-    click.option("--workflow", metavar="NAME", help="Run this stored document of steps."),
-    click.option("--arg", "args", multiple=True, help="An argument of it; may be repeated."),
-    click.option("--http", metavar="URL", help="Make an HTTP call."),
-    click.option("--method", help="Of the call.  [default: GET]"),
-    click.option(
-        "--header",
-        "headers",
-        multiple=True,
-        metavar="K=V",
-        callback=pairs,
-        help="Of the call; may be repeated.",
-    ),
-    click.option("--body", help="Of the call."),
-    click.option(
-        "--clean-up",
-        metavar="TIME",
-        callback=read_by(some_seconds),
-        help="Forget runs that ended so long ago.",
-    ),
-    click.option(
-        "--timeout", metavar="TIME", callback=read_by(some_seconds), help="End it after: 90s, 2m…"
-    ),
-    click.option(
-        "--env",
-        multiple=True,
-        metavar="K=V",
-        callback=pairs,
-        help="Set an environment variable; may be repeated.",
-    ),
-    click.option("--cwd", type=click.Path(), help="Working folder.  [default: the server's]"),
-    click.option("--group", help="Group of runs whose slots it shares."),
-    click.option("--retries", type=click.IntRange(0, 100), help="Try again so often."),
-)
-POLICY = (
-    click.option(
-        "--catch-up",
-        type=click.Choice(["none", "latest", "all"]),
-        help="Which moments to make up for that passed while no server ran.  [default: latest]",
-    ),
-    click.option(
-        "--window",
-        "catch_up_window",
-        metavar="TIME",
-        callback=read_by(seconds),
-        help="But none that is older.  [default: 1d]",
-    ),
-    click.option(
-        "--overlap",
-        type=click.Choice(["skip", "queue", "allow"]),
-        help="What to do when the run before has not ended.  [default: skip]",
-    ),
-    click.option("--jitter", metavar="TIME", callback=read_by(seconds), help="Put off by up to."),
-    click.option("--start", metavar="MOMENT", help="Not before: 2026-12-01T00:00."),
-    click.option("--end", metavar="MOMENT", help="Not after."),
-    click.option("--max-runs", type=click.IntRange(1), help="No more after so many."),
-    click.option("--description", help="What it is for."),
-    click.option("--on-failure", metavar="URL", help="Tell failures there."),
-    click.option("--secret", help="Sign what is told with it (16 characters or more)."),
-)
-
-
-def _all(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def add(function: Any) -> Any:  # noqa: ANN401 - as click has it
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return add
-
-
-def _schedule_body(given: Json) -> Json | None:
-    kinds = [kind for kind in ("cron", "every", "at") if given[kind] is not None]
-    if not kinds:
-        if given["timezone"] is not None:
-            raise click.UsageError("--timezone needs --cron, --every or --at.")
-        return None
-    if len(kinds) > 1:
-        raise click.UsageError("Give one of --cron, --every and --at.")
-    return {kinds[0]: given[kinds[0]], "timezone": given["timezone"] or local_zone()}
-
-
-def _task_body(text: str | None, given: Json) -> Json | None:
-    tasks: list[Json] = []
-    if text is not None:
-        tasks.append({"type": "shell", "command": text})
-    if given["command_name"] is not None:
-        tasks.append({"type": "command", "name": given["command_name"]})
-    if given["workflow"] is not None:
-        tasks.append({"type": "workflow", "name": given["workflow"]})
-    if given["http"] is not None:
-        tasks.append({"type": "http", "url": given["http"]})
-    if given["clean_up"] is not None:
-        tasks.append({"type": "cleanup", "older_than": given["clean_up"]})
-    if len(tasks) > 1:
-        raise click.UsageError("Give one thing to do, not several.")
-    fields = {
-        "args": list(given["args"]),
-        "method": given["method"],
-        "headers": given["headers"],
-        "body": given["body"],
-        "timeout": given["timeout"],
-        "env": given["env"],
-        "cwd": given["cwd"],
-        "run_group": given["group"],
-        "retries": given["retries"],
-    }
-    more = {name: value for name, value in fields.items() if value not in (None, {}, [])}
-    if not tasks:
-        if more:
-            raise click.UsageError(f"--{next(iter(more))} needs the task it is for, too.")
-        return None
-    return tasks[0] | more
-
-
-def _policy_body(given: Json) -> Json:
-    names = ("catch_up", "catch_up_window", "overlap", "jitter", "max_runs", "description")
-    found = {name: given[name] for name in names if given[name] is not None}
-    for name in ("start", "end"):
-        if given[name] is not None:
-            found[name] = _aware(name, given[name])
-    if given["on_failure"] is not None:
-        found["on_failure"] = {"url": given["on_failure"], "secret": given["secret"]}
-    elif given["secret"] is not None:
-        raise click.UsageError("--secret needs --on-failure URL.")
-    return found
-
-
-def _aware(name: str, text: str) -> str:
-    try:
-        return datetime.fromisoformat(text).astimezone().isoformat()
-    except (ValueError, OverflowError) as failure:
-        raise click.BadParameter(
-            f"'{text}' is no moment such as 2026-12-01T00:00.", param_hint=f"--{name}"
-        ) from failure
-
-
 @schedule.command(
     "add",
     examples=[
@@ -289,21 +135,21 @@ def _aware(name: str, text: str) -> str:
 )
 @click.argument("name")
 @click.argument("shell", required=False, metavar="[SHELL TEXT]")
-@_all(*WHEN, *TASK, *POLICY)
+@job_options
 @click.pass_obj
 def add(target: Target, /, name: str, shell: str | None, **given: Any) -> None:  # noqa: ANN401
     """Schedule the job NAME: when (--cron, --every, --at), and what.
 
     What is shell text, or one of --command, --workflow, --http and --clean-up.
     """
-    when, task = _schedule_body(given), _task_body(shell, given)
+    when, task = schedule_body(given), task_body(shell, given)
     if when is None:
         raise click.UsageError("When? Give --cron, --every or --at.")
     if task is None:
         raise click.UsageError(
             "What? Give shell text, --command, --workflow, --http or --clean-up."
         )
-    body = {"name": name, "schedule": when, "task": task, **_policy_body(given)}
+    body = {"name": name, "schedule": when, "task": task, **policy_body(given)}
     with Client(target.url) as client:
         _print(target, client.send("POST", JOBS, body))
 
@@ -318,7 +164,7 @@ def add(target: Target, /, name: str, shell: str | None, **given: Any) -> None: 
 @click.argument("name", shell_complete=names.jobs)
 @click.argument("shell", required=False, metavar="[SHELL TEXT]")
 @click.option("--rename", metavar="NAME", help="Give it another name.")
-@_all(*WHEN, *TASK, *POLICY)
+@job_options
 @click.pass_obj
 def edit(
     target: Target,
@@ -329,10 +175,10 @@ def edit(
     **given: Any,  # noqa: ANN401
 ) -> None:
     """Change the job NAME; what is not given stays."""
-    body = _policy_body(given)
-    if (when := _schedule_body(given)) is not None:
+    body = policy_body(given)
+    if (when := schedule_body(given)) is not None:
         body["schedule"] = when
-    if (task := _task_body(shell, given)) is not None:
+    if (task := task_body(shell, given)) is not None:
         body["task"] = task
     if rename is not None:
         body["name"] = rename
@@ -430,12 +276,12 @@ def runs(target: Target, name: str, limit: int) -> None:
         "mclictl schedule preview --every 90m -n 3",
     ],
 )
-@_all(*WHEN)
+@schedule_options
 @click.option("-n", "--count", type=click.IntRange(1, 1000), default=5, show_default=True)
 @click.pass_obj
 def preview(target: Target, /, count: int, **given: Any) -> None:  # noqa: ANN401
     """Show the next moments of a schedule; nothing is stored. --json prints a list."""
-    when = _schedule_body(given)
+    when = schedule_body(given)
     if when is None:
         raise click.UsageError("When? Give --cron, --every or --at.")
     with Client(target.url) as client:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from cli.client import Json
 
 STYLES = {OK: "green", PROBLEM: "red"}
-HIDDEN = "[redacted]"
 
 
 @click.group(
@@ -110,10 +109,11 @@ def _revision(path: Path) -> str | None:
 @click.pass_obj
 def where(target: Target, name: str | None) -> None:
     """Show where everything is, or only NAME, such as token or database."""
+    module = importlib.import_module("fastapi_app.settings")
     settings = _settings()
     found = {
         "home": settings.home,
-        "config": settings.home / "config.toml",
+        "config": settings.home / module.CONFIG_FILE,
         "token": settings.home / "token",
         "logins": settings.home / "logins.json",
         "database": settings.home / "mcli.db" if settings.database_url is None else None,
@@ -160,11 +160,11 @@ def config(target: Target, changed: bool) -> None:
         if os.environ.get(variable):
             source = f"environment ({variable})"
         elif name in in_file:
-            source = "config.toml"
+            source = module.CONFIG_FILE
         value = getattr(settings, name)
         secret = name in module.SECRET or observability.is_secret(name)
         if secret and value is not None and source != "default":
-            value = HIDDEN
+            value = observability.HIDDEN
         plain = value if isinstance(value, int | float | None) else _text(value)
         rows.append({"setting": name, "value": plain, "source": source})
     if changed:
