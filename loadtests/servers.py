@@ -113,13 +113,20 @@ def environment(home: Path, **settings: str) -> dict[str, str]:
     return kept | own | settings
 
 
-def start(argv: list[str], home: Path, names: frozenset[str], **settings: str) -> Server:
+def start(
+    argv: list[str],
+    home: Path,
+    names: frozenset[str],
+    popen: type[subprocess.Popen[bytes]] = subprocess.Popen,
+    /,
+    **settings: str,
+) -> Server:
     """Start `argv` and wait until it has printed one URL for each of `names`.
 
     Raises:
         StartError: with all it printed.
     """
-    process = subprocess.Popen(
+    process = popen(
         argv,
         cwd=ROOT,
         env=environment(home, **settings),

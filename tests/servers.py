@@ -11,6 +11,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from loadtests import servers
 from loadtests.servers import ROOT, StartError, environment
+from tests.forked import Forked
 
 __all__ = [
     "ROOT",
@@ -77,8 +78,8 @@ class Server(servers.Server):
 
 
 def start(argv: list[str], home: Path, names: set[str], **extra: str) -> Server:
-    """Start `argv` and wait until it has printed one URL for each of `names`."""
-    started = servers.start(argv, home, frozenset(names), **extra)
+    """Start `argv`, a Python program, and wait until it has printed one URL for each of `names`."""
+    started = servers.start(argv, home, frozenset(names), Forked, **extra)
     return Server(started.process, started.urls, started.printed, home)
 
 

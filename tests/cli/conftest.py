@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 import pytest
 
 from tests.cli.invocations import Outcome, note
+from tests.forked import Forked
 from tests.servers import ROOT, Server, environment, start_dual, start_new
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 WITHIN = 60  # seconds; only a hang takes that long
 LAST = "test_every_command_is_tested"
@@ -74,31 +75,21 @@ class Mclictl:
     ) -> subprocess.Popen[str]:
         """Start it and leave it running."""
         note(args)
-        return subprocess.Popen(
-            [sys.executable, "-m", "cli", *args],
-            cwd=ROOT,
-            env=self.environment(**extra),
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        pipe = subprocess.PIPE
+        return self._start(args, extra, text=True, stdin=stdin, stdout=pipe, stderr=pipe)
 
     def __call__(self, *args: str, exits: int = 0, stdin: str = "", **extra: str) -> Outcome:
         """Run it to its end, which must be the exit code expected, and never a traceback."""
-        done = subprocess.run(
-            [sys.executable, "-m", "cli", *args],
-            cwd=ROOT,
-            env=self.environment(**extra),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=WITHIN,
-            check=False,
-        )
-        assert done.returncode == exits, (args, done.returncode, done.stdout, done.stderr)
-        assert "Traceback" not in done.stderr, done.stderr
-        return Outcome(args, done.returncode, done.stdout, done.stderr)
+        pipe = subprocess.PIPE
+        process = self._start(args, extra, text=True, stdin=pipe, stdout=pipe, stderr=pipe)
+        with process:
+            try:
+                stdout, stderr = process.communicate(stdin, WITHIN)
+            finally:
+                process.kill()
+        assert process.returncode == exits, (args, process.returncode, stdout, stderr)
+        assert "Traceback" not in stderr, stderr
+        return Outcome(args, process.returncode, stdout, stderr)
 
     def json(self, *args: str, exits: int = 0, **extra: str) -> Any:  # noqa: ANN401 - any JSON
         """Run it with --json; its standard output must be one JSON document."""
@@ -109,14 +100,8 @@ class Mclictl:
         note(args)
         ours, its = pty.openpty()
         ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        with subprocess.Popen(
-            [sys.executable, "-m", "cli", *args],
-            cwd=ROOT,
-            env=self.environment(TERM="xterm-256color", **extra),
-            stdin=its,
-            stdout=its,
-            stderr=its,
-        ) as process:
+        more = {"TERM": "xterm-256color", **extra}
+        with self._start(args, more, stdin=its, stdout=its, stderr=its) as process:
             os.close(its)
             shown = b"".join(_chunks(ours))
             assert process.wait(WITHIN) == 0, shown
@@ -132,6 +117,10 @@ class Mclictl:
         run_id = self.background(command)
         self("logs", "-f", run_id)
         return run_id
+
+    def _start(self, args: Sequence[str], extra: Mapping[str, str], **how: Any) -> Forked:  # noqa: ANN401 - as Popen's
+        argv = [sys.executable, "-m", "cli", *args]
+        return Forked(argv, cwd=ROOT, env=self.environment(**extra), **how)
 
     def environment(self, **extra: str) -> dict[str, str]:
         """The tests' own environment, less what changes how things are printed."""
