@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 import unicodedata
@@ -55,6 +54,7 @@ _PARTS = {
     "in_description": "name labels description",
 }
 """Where to look first, when more than `MANY` have the words."""
+_ANYWHERE = "anywhere"
 EXACT = 1000.0
 """What a command scores that is called as asked for."""
 ESCAPE = "|"
@@ -67,8 +67,20 @@ def _match(asked: str) -> ColumnElement[bool]:
     return words.op("MATCH", is_comparison=True)(bindparam(asked, type_=String))
 
 
-def _count(asked: str) -> ScalarSelect[int]:
-    return select(func.count()).select_from(_WORDS).where(_match(asked)).scalar_subquery()
+def _count(asked: str, most: str) -> ScalarSelect[int]:
+    """How many have the words, counted no further than `most`: a common word has thousands."""
+    found = select(_WORDS.c.rowid).where(_match(asked)).limit(bindparam(most, type_=Integer))
+    return select(func.count()).select_from(found.subquery()).scalar_subquery()
+
+
+def _first() -> ColumnElement[str]:
+    """The part of a command to rank by first; NULL when few have the words. Asked one by one."""
+    enough = bindparam("enough", type_=Integer)
+    return case(
+        (_count("asked", "too_many") <= MANY, None),
+        *((_count(part, "enough") >= enough, part) for part in _PARTS),
+        else_=_ANYWHERE,
+    )
 
 
 def _sqlite() -> Select[Any]:
@@ -125,10 +137,8 @@ _NAMED = (
     .where(_FOLDED)
 )
 _PROBE = select(
-    _count("asked"),
-    select(func.count()).select_from(command_index).where(_FOLDED).scalar_subquery(),
+    _first(), select(func.count()).select_from(command_index).where(_FOLDED).scalar_subquery()
 )
-_PROBE_PARTS = select(*(_count(part).label(part) for part in _PARTS))
 _SQLITE, _LETTERS = _sqlite(), _letters()
 _POSTGRESQL = [_postgresql(index) for index in (command_index.c.labels, command_index.c.words)]
 """Names and labels first: to rank what thousands have in their code takes long."""
@@ -165,21 +175,20 @@ class CommandSearch:
         """What to ask, one after the other, until there is enough."""
         named = _NAMED, {"name": query.strip()}
         if not words:
-            texts = {"asked": query, "as_json": json.dumps(query)[1:-1]}  # as tags are stored
-            return [named, (_LETTERS, {key: _escaped(text) for key, text in texts.items()})]
+            letters = {"asked": query, "as_json": json.dumps(query)[1:-1]}  # as tags are stored
+            return [named, (_LETTERS, {key: _escaped(text) for key, text in letters.items()})]
         if not self._db.is_sqlite:
             asked = " & ".join(f"'{word}':*" for word in words)
             return [named, *((statement, {"asked": asked}) for statement in _POSTGRESQL)]
         asked = " ".join(f'"{word}"*' for word in words)  # a quoted word is no operator
-        probe = await connection.execute(_PROBE, {"asked": asked, **named[1]})
-        having, so_named = probe.one()
+        within = {part: f"{{{columns}}} : ({asked})" for part, columns in _PARTS.items()}
+        counted = {"too_many": MANY + 1, "enough": limit}
+        probe = await connection.execute(_PROBE, {"asked": asked, **within, **counted, **named[1]})
+        first, so_named = probe.one()
         steps: list[Step] = [named] if so_named else []
-        if having > MANY:
-            within = {part: f"{{{columns}}} : ({asked})" for part, columns in _PARTS.items()}
-            counts = (await connection.execute(_PROBE_PARTS, within)).mappings().one()
-            enough = (within[part] for part in within if counts[part] >= limit)
-            first = [*itertools.islice(enough, 1), asked]
-            steps += [(_SQLITE, {"asked": each, "most": MANY}) for each in first]
+        if first is not None:
+            texts = [within[first], asked] if first in within else [asked]
+            steps += [(_SQLITE, {"asked": text, "most": MANY}) for text in texts]
         # Reached with many only when a filter has left too few of them.
         return [*steps, (_SQLITE, {"asked": asked, "most": -1})]
 
