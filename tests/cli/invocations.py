@@ -29,7 +29,7 @@ class Outcome(subprocess.CompletedProcess[str]):
     def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - as in the class above
         value = super().__getattribute__(name)
         if name == "stdout" and value:
-            note(self.args, value, failed=self.returncode != 0)
+            note(self.args, value)
         elif name == "stderr" and value:
             said = FAILURE if self.returncode else PLAIN
             if said == FAILURE or not _json(self.args):
@@ -37,11 +37,10 @@ class Outcome(subprocess.CompletedProcess[str]):
         return value
 
 
-def note(args: Sequence[str], stdout: str | None = None, *, failed: bool = False) -> None:
+def note(args: Sequence[str], stdout: str | None = None) -> None:
     """Remember that somebody looks at what this call prints (`stdout`, when it is known)."""
     if not _json(args):
-        if not failed:
-            LOOKED.add((command_of(args), PLAIN))
+        LOOKED.add((command_of(args), PLAIN))
     elif stdout is None or _is_json(stdout):
         LOOKED.add((command_of(args), JSON))
 

@@ -60,6 +60,11 @@ def test_a_login_lasts_until_the_logout(stranger: Mclictl, ann: str) -> None:
     assert stat.S_IMODE((stranger.home / "logins.json").stat().st_mode) == 0o600
     assert stranger.json("logout") == {"logged_out": ann}
     assert stranger("whoami", exits=1).stderr.startswith("Error: This needs a token")
+    for noun in ("keys", "users"):
+        assert "This needs a token" in stranger(noun, exits=1).stderr
+        assert "This needs a token" in stranger(noun, "list", exits=1).stderr
+    stranger("login", ann, stdin=f"{PASSWORD}\n")
+    assert stranger("logout").stdout == f"logged out {ann}\n"
 
 
 def test_a_login_that_has_expired_is_renewed_on_the_way(stranger: Mclictl, ann: str) -> None:
@@ -100,7 +105,9 @@ def test_a_key_is_shown_once_and_works_until_it_is_removed(
     assert mclictl("keys", "rm", key_id).stdout == f"removed {key_id}\n"
     assert "was revoked" in stranger("runs", exits=1, MCLI_TOKEN=key).stderr
     assert mclictl("keys", "rm", key_id, exits=1).stderr.startswith("Error: There is no API key")
-    assert mclictl.json("keys", "add", "ci", "--scope", "workflows:read")["key"]
+    again = mclictl.json("keys", "add", "ci", "--scope", "workflows:read")["key"]
+    again_id = again.split("_")[1]
+    assert mclictl.json("keys", "rm", again_id) == {"removed": again_id}
     assert "no scope x" in mclictl("keys", "add", "ci", "--scope", "x", exits=1).stderr
 
 
@@ -109,9 +116,19 @@ def test_users_are_listed_changed_and_removed(mclictl: Mclictl, ann: str) -> Non
     assert mclictl("users", "list").stdout == mclictl("users").stdout
     assert mclictl.json("users", "set", ann, "--role", "viewer")["role"] == "viewer"
     assert mclictl.json("users", "set", ann, "--inactive")["is_active"] is False
+    assert ann in [user["name"] for user in mclictl.json("users")]
+    assert mclictl.json("users", "list") == mclictl.json("users")
+    _header, line = mclictl("users", "set", ann, "--role", "operator").stdout.splitlines()
+    assert line.split()[:2] == [ann, "operator"]
     assert "Give --role" in mclictl("users", "set", ann, exits=2).stderr
     new = mclictl("users", "set", ann, "--password", stdin="short\n", exits=1)
     assert "10" in new.stderr
     assert "add --yes" in mclictl("users", "rm", ann, exits=2).stderr
     assert mclictl.json("users", "rm", ann, "--yes") == {"removed": ann}
     assert mclictl("users", "rm", ann, "-y", exits=1).stderr.startswith("Error: There is no user")
+    again = ["users", "add", ann, "--role", "viewer"]
+    assert "10" in mclictl(*again, stdin="short\n", exits=1).stderr
+    added = mclictl(*again, "--json", stdin=f"{PASSWORD}\n").stdout
+    assert json.loads(added)["name"] == ann
+    assert "exists already" in mclictl(*again, stdin=f"{PASSWORD}\n", exits=1).stderr
+    assert mclictl("users", "rm", ann, "-y").stdout == f"removed {ann}\n"

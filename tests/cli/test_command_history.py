@@ -62,7 +62,10 @@ def test_commands_are_switched_off_and_on(mclictl: Mclictl, name: str) -> None:
     (found,) = [c for c in mclictl.json("commands", "list", "--inactive") if c["name"] == name]
     assert found["is_active"] is False
     assert mclictl.json("commands", "enable", name)["is_active"] is True
-    assert "no command" in mclictl("commands", "enable", "nobody", exits=1).stderr
+    assert mclictl.json("commands", "disable", name)["is_active"] is False
+    assert mclictl("commands", "enable", name).stdout == f"enabled {name} (shell)\n"
+    for verb in ("enable", "disable"):
+        assert "no command" in mclictl("commands", verb, "nobody", exits=1).stderr
     both = mclictl("commands", "list", "--all", "--inactive", exits=2)
     assert "only one of" in both.stderr
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.cli.conftest import visible
 
 if TYPE_CHECKING:
@@ -45,3 +47,10 @@ def test_an_unknown_route_is_told(mclictl: Mclictl) -> None:
 
 def test_a_wrong_stage_is_a_wrong_command_line(mclictl: Mclictl) -> None:
     assert "legacy" in mclictl("cutover", "set", ROUTE, "sideways", exits=2).stderr
+
+
+@pytest.mark.parametrize("verb", ["show", "audit", "ready"])
+def test_nobody_at_home_is_told(mclictl: Mclictl, verb: str) -> None:
+    assert (
+        "mclictl serve" in mclictl("cutover", verb, "--url", "http://127.0.0.1:1", exits=3).stderr
+    )

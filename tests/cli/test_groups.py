@@ -37,6 +37,8 @@ def test_groups_are_made_changed_listed_and_removed(mclictl: Mclictl, group: str
     assert mclictl("groups", "list").stdout == mclictl("groups").stdout
     assert mclictl("groups", "rm", group).stdout == f"removed {group}\n"
     assert mclictl("groups", "rm", group, exits=1).stderr.startswith("Error: ")
+    assert mclictl.json("groups", "set", group, "--slots", "2")["slots"] == 2
+    assert mclictl.json("groups", "rm", group) == {"removed": group}
 
 
 def test_a_paused_group_starts_nothing_until_it_is_resumed(mclictl: Mclictl, group: str) -> None:
@@ -45,7 +47,7 @@ def test_a_paused_group_starts_nothing_until_it_is_resumed(mclictl: Mclictl, gro
     assert row(mclictl, group)["queued"] == 1
     assert mclictl.json("show", run_id)["status"] == "queued"
     assert "yes" in mclictl("pause", group).stdout
-    assert mclictl.json("resume", group)["paused"] is False
+    assert "no" in mclictl("resume", group).stdout.splitlines()[1].split()
     assert mclictl("follow", run_id).stdout == "late\n"
     assert [run["id"] for run in mclictl.json("runs", "--group", group)] == [run_id]
 

@@ -65,6 +65,21 @@ def test_what_runs_is_removed_only_when_asked_for(mclictl: Mclictl, name: str) -
     assert mclictl.json("process", "rm", "--yes", name) == {"removed": name}
 
 
+def test_each_verb_shows_the_process_as_it_is_then(mclictl: Mclictl, name: str) -> None:
+    def shown(*args: str) -> list[str]:
+        header, line = mclictl("process", *args).stdout.splitlines()
+        assert header.split()[:2] == ["NAME", "STATE"]
+        assert line.split()[0] == name
+        return line.split()
+
+    pid = shown("run", name, SLEEP)[3]
+    assert shown("restart", name)[3] != pid
+    assert shown("edit", name, "--restart", "no")[1] == "running"
+    assert shown("stop", name)[1] == "stopped"
+    assert shown("start", name)[1] == "running"
+    assert shown("kill", name)[1] == "stopped"
+
+
 def test_output_is_waited_for_printed_and_followed(mclictl: Mclictl, name: str) -> None:
     done = mclictl("process", "run", name, "--wait", "echo a; echo b; echo c >&2; exit 7", exits=7)
     assert (done.stdout, done.stderr) == ("a\nb\n", "c\n")
@@ -122,6 +137,10 @@ def test_changes_are_watched(mclictl: Mclictl, name: str) -> None:
         (["create", "x", "true", "--health-command", "true", "--health-url", "http://x/"], 1),
         (["run", "x", "true", "--wait", "--restart", "always"], 1),
         (["start", "nonesuch"], 1),
+        (["stop", "nonesuch"], 1),
+        (["kill", "nonesuch"], 1),
+        (["restart", "nonesuch"], 1),
+        (["--state", "odd"], 2),
         (["list", "--state", "odd"], 2),
     ],
 )

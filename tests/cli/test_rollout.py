@@ -117,6 +117,25 @@ def test_an_operator_steps_in(here: Mclictl, plan: str) -> None:
     assert "No rollout is under way" in here("rollout", "abort", exits=1).stderr
 
 
+def test_each_verb_shows_the_rollout_as_it_is_then(here: Mclictl, plan: str) -> None:
+    begun = here.json("rollout", "start", plan)
+
+    def phase(verb: str) -> str:
+        line = here("rollout", verb).stdout.splitlines()[0].split()
+        assert line[0] == "status"
+        return line[1]
+
+    assert phase("pause") == "paused"
+    assert phase("resume") == "running"
+    assert phase("promote") == "running"
+    assert phase("abort") == "aborted"
+    assert begun["id"] in [each["id"] for each in here.json("rollout", "list")]
+    for verb in ("promote", "resume"):
+        assert "No rollout is under way" in here("rollout", verb, exits=1).stderr
+    gone = here("rollout", "list", "--url", "http://127.0.0.1:1", exits=3)
+    assert "mclictl serve" in gone.stderr
+
+
 def test_of_several_rollouts_one_must_be_named(here: Mclictl, plan: str, tmp_path: Path) -> None:
     other = tmp_path / "other.toml"
     other.write_text(PLAN.replace("GET /status", "GET /health").replace('"status"', '"health"'))
@@ -203,6 +222,10 @@ def test_what_was_counted_is_shown(here: Mclictl, legacy: Server) -> None:
     assert shadow.split()[3:6] == ["shadow", "3", "0"]
     assert "100.000%" in shadow
     assert "nightly-script" in here("cutover", "callers", ROUTE).stdout
+    (caller,) = (
+        c for c in here.json("cutover", "callers", ROUTE) if c["user_agent"] == "nightly-script"
+    )
+    assert (caller["route"], caller["count"]) == (ROUTE, 3)
     assert "no mismatches" in here("cutover", "mismatches", ROUTE, "--clear").stderr
     ready: dict[str, Any] = here.json("cutover", "ready", exits=1)
     assert ready["ready"] is False
@@ -274,16 +297,22 @@ def test_what_was_recorded_is_not_lost_to_a_server_that_is_gone(
     assert path.read_text() == "precious\n"
 
 
+@pytest.mark.parametrize("as_json", [False, True])
 def test_calls_are_recorded_into_a_private_file(
-    here: Mclictl, legacy: Server, tmp_path: Path
+    here: Mclictl, legacy: Server, tmp_path: Path, as_json: bool
 ) -> None:
     path = tmp_path / "traffic.jsonl"
     path.touch(0o644)
-    recording = here.spawn("record", str(path), "--limit", "2", "--route", "POST /execute")
+    args = [str(path), "--limit", "2", "--route", "POST /execute", *["--json"] * as_json]
+    recording = here.spawn("record", *args)
     with httpx.Client(base_url=legacy.legacy) as client:
         while recording.poll() is None:
             client.post("/execute", json={"command": "echo secret"})
-    assert recording.communicate()[0] == f"2 calls in {path}\n"
+    said = recording.communicate()[0]
+    if as_json:
+        assert json.loads(said) == {"file": str(path), "calls": 2}
+    else:
+        assert said == f"2 calls in {path}\n"
     assert path.stat().st_mode & 0o777 == 0o600
     cases = [json.loads(line) for line in path.read_text().splitlines()]
     assert [case["route"] for case in cases] == ["POST /execute"] * 2

@@ -120,7 +120,9 @@ def test_a_job_is_changed(mclictl: Mclictl, job: str) -> None:
     assert "catch_up" in mclictl("schedule", "show", job).stdout
     other = f"{job}-renamed"
     assert mclictl.json("schedule", "edit", job, "--rename", other)["name"] == other
-    mclictl("schedule", "edit", other, "--rename", job)
+    header, line = mclictl("schedule", "edit", other, "--rename", job).stdout.splitlines()
+    assert header.split() == HEADER
+    assert line.split()[0] == job
 
 
 def test_a_job_is_paused_and_resumed(mclictl: Mclictl, job: str) -> None:

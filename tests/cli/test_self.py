@@ -64,6 +64,10 @@ def test_nothing_listens(lonely: Mclictl) -> None:
     assert "mclictl serve" in told["todo"]
     plain = lonely("doctor", exits=1).stdout
     assert "-> start it: mclictl serve" in plain
+    assert lonely("self", "doctor", exits=1).stdout == plain
+    assert lonely.json("self", "doctor", exits=1) == lonely.json("doctor", exits=1)
+    for noun in ([], ["self"]):
+        assert "No such option" in lonely(*noun, "doctor", "--cure", exits=2).stderr
 
 
 def test_another_program_has_the_port(lonely: Mclictl) -> None:
@@ -227,3 +231,4 @@ def test_settings_have_a_source_and_secrets_are_not_shown(lonely: Mclictl) -> No
 
 def test_completion_is_here_too(lonely: Mclictl) -> None:
     assert lonely("self", "completion", "bash").stdout == lonely("completion", "bash").stdout
+    assert "'tcsh'" in lonely("self", "completion", "tcsh", exits=2).stderr

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.conftest import Mclictl, start_server
+from tests.cli.invocations import note
 from tests.servers import StartError
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ def test_a_port_that_is_taken_is_told(server: Server, tmp_path: Path) -> None:
     with pytest.raises(StartError, match=port) as failed:
         start_server(tmp_path, "--port", port)
     assert "Traceback" not in str(failed.value)
+
+
+def test_it_says_where_it_listens(server: Server) -> None:
+    note(["serve"])
+    assert server.new in b"".join(server.printed).decode()
 
 
 @pytest.mark.parametrize("args", [["--port", "65536"], ["--port", "x"], ["--home"], ["extra"]])

@@ -69,6 +69,9 @@ def nobody() -> Iterator[str]:
         ["commands", "add", "x", "--code", "x"],
         ["workflow", "start", "x"],
         ["workflow", "stop", "x"],
+        ["workflow", "list"],
+        ["groups", "list"],
+        ["process"],
     ],
 )
 def test_without_a_server_one_line_says_what_to_do(

@@ -98,6 +98,10 @@ def test_a_conflict_is_shown_and_resolved(mclictl: Mclictl, folder: Path) -> Non
     assert mclictl("sync", "resolve", "hi", "--take", "store", "--dry-run").stdout == "M hi\n"
     assert mclictl("sync", "resolve", "hi", "--take", "folder", "--yes").stdout == "M hi\n"
     assert mclictl("commands", "show", "hi", "--code").stdout == "echo mine\n"
+    put(folder, "hi.sh", "echo again\n")
+    changed(mclictl, "hi", "echo theirs\n")
+    resolved = mclictl.json("sync", "resolve", "hi", "--take", "store", "--yes")
+    assert resolved["done"] == [{"name": "hi", "change": "M"}]
 
 
 def test_deletions_want_prune_and_a_yes(mclictl: Mclictl, folder: Path) -> None:
@@ -143,9 +147,15 @@ def test_verify_tells_which_entries_of_the_lock_are_wrong(mclictl: Mclictl, fold
 
 def test_watch_pushes_what_is_saved(mclictl: Mclictl, folder: Path) -> None:
     put(folder, "hi.sh")
+    with mclictl.spawn("sync", "watch", "--json", PYTHONUNBUFFERED="1") as watching:
+        assert watching.stdout is not None
+        assert json.loads(watching.stdout.readline())["done"] == [{"name": "hi", "change": "A"}]
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(30) == 130
+    put(folder, "hi.sh", "echo again\n")
     with mclictl.spawn("sync", "watch", PYTHONUNBUFFERED="1") as watching:
         assert watching.stdout is not None
-        assert watching.stdout.readline() == "A hi\n"
+        assert watching.stdout.readline() == "M hi\n"
         put(folder, "hi.sh", "echo saved\n")
         assert watching.stdout.readline() == "M hi\n"
         watching.send_signal(signal.SIGINT)
