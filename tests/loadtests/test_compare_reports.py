@@ -63,9 +63,10 @@ def test_csv_and_html(old: Server, both: Server, tmp_path: Path, more: list[str]
             assert row["answered by new stack"] == requests
             assert float(row["right answers/s / old daemon's"]) > 0
     page = (tmp_path / "run-6_comparison.html").read_text()
+    assert "Traceback" not in done.stdout, done.stdout
     frozen = page.split('<script id="frozen" type="application/json">')[1].split("</script>")[0]
     comparison = json.loads(frozen)
-    assert len(comparison["history"]["seconds"]) > 0
+    assert comparison["history"]["seconds"], (comparison["seconds"], done.stdout)
     status = {row["route"]: row for row in comparison["stages"]["routes"]}["GET /status"]
     assert status["stage"] == "new"
     assert status["answered"] == {"new": int(rows["status", "shim"]["requests"])}
