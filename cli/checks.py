@@ -23,6 +23,8 @@ import httpx
 
 from cli.client import Client, ClientError, NotReachable
 from cli.serve import settings_class
+from fastapi_app.engine.interpreters import trouble_with
+from fastapi_app.models import Language
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +42,6 @@ MOST_SKEW = 30.0
 """Seconds: tokens hold for minutes, schedules are to the second."""
 WITHIN = 2.0
 """Seconds for whatever should answer at once."""
-INTERPRETERS = {"python": "python3", "node": "node", "lua": "lua"}
 
 
 @dataclass(frozen=True)
@@ -354,19 +355,17 @@ def interpreters(patient: Patient) -> Finding:
     """What stored commands are written in can be run here."""
     if patient.answer is None or not _ours(patient.answer):
         return Finding("interpreters", UNKNOWN, "no server answers")
-    missing: dict[str, str] = {}
+    first: dict[str, str] = {}
     try:
         commands, _ = patient.client.collect("/api/v1/commands/list")
     except (ClientError, NotReachable) as failure:
         return Finding("interpreters", UNKNOWN, failure.message)
     for command in commands:
-        program = INTERPRETERS.get(command["language"])
-        if program is not None and shutil.which(program) is None:
-            missing.setdefault(program, command["name"])
-    if missing:
-        told = ", ".join(f"{program} (for {name})" for program, name in missing.items())
+        first.setdefault(command["language"], command["name"])
+    troubles = {name: trouble_with(Language(language)) for language, name in first.items()}
+    if told := "; ".join(f"{why} (for {name})" for name, why in troubles.items() if why):
         return Finding(
-            "interpreters", PROBLEM, f"not installed: {told}", "install them where the server runs"
+            "interpreters", PROBLEM, told, "install what is missing on the server's PATH"
         )
     return Finding("interpreters", OK, "all that stored commands need")
 

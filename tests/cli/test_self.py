@@ -187,7 +187,7 @@ def test_mclictl_is_not_on_the_path(lonely: Mclictl) -> None:
 def test_an_interpreter_is_missing(owner: Mclictl) -> None:
     owner("commands", "add", "needs-lua", "--language", "lua", "-", stdin="print(1)")
     told = found(owner, "interpreters", PATH="/nowhere")
-    assert "lua (for needs-lua)" in told["found"]
+    assert "lua: interpreter not found (for needs-lua)" in told["found"]
     owner("commands", "rm", "needs-lua", "--yes")
 
 
