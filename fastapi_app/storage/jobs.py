@@ -76,7 +76,9 @@ class JobStore:
 
     async def named(self, name: str) -> Job | None:
         """The job of this name, whatever its case."""
-        return await self._one(func.lower(jobs.c.name) == func.lower(name))
+        alike = or_(jobs.c.name_key == name.casefold(), jobs.c.name == name)
+        # Of jobs made before names that differ only in case were refused, each has its own.
+        return await self._one(alike, order=jobs.c.name != name)
 
     async def page(self, after: str | None, limit: int) -> list[Job]:
         """At most `limit` jobs by name, behind `after`."""
@@ -156,9 +158,12 @@ class JobStore:
             await connection.execute(_PLANNED, [_planned(job, plan) for job, plan in plans])
         return [(job, slot) for job, slot in made if slot.state is SlotState.CLAIMED]
 
-    async def _one(self, condition: Any) -> Job | None:  # noqa: ANN401 - a condition
+    async def _one(
+        self, condition: ColumnElement[bool], order: ColumnElement[bool] | None = None
+    ) -> Job | None:
+        statement = select(jobs).where(condition).order_by(order)
         async with self._db.read() as connection:
-            row = (await connection.execute(select(jobs).where(condition))).mappings().first()
+            row = (await connection.execute(statement)).mappings().first()
         return None if row is None else _to_job(row)
 
 
@@ -234,6 +239,7 @@ def _to_row(job: Job) -> dict[str, Any]:
     return {
         "id": job.id,
         "name": job.name,
+        "name_key": job.name.casefold(),
         "description": job.description,
         "schedule_kind": str(job.schedule.kind),
         "schedule_text": job.schedule.text,

@@ -11,7 +11,7 @@ from fastapi_app.storage.command_triggers import create_command_triggers
 from fastapi_app.storage.tables import metadata
 from fastapi_app.storage.triggers import create_triggers
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest revision. A test holds it against the revisions there are."""
 version_table = Table(
     "alembic_version", MetaData(), Column("version_num", String(32), primary_key=True)

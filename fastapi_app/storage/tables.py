@@ -271,7 +271,10 @@ jobs = Table(
     Column("due_at", Double),
     Column("fired", Integer, nullable=False, server_default="0"),
     Column("revision", Integer, nullable=False, server_default="1"),
+    # The name folded: names that differ only in case are the same.
+    Column("name_key", String(800)),
     Index("ix_jobs_due_at", "due_at"),
+    Index("ux_jobs_name_key", "name_key", unique=True),
 )
 
 slots = Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -114,6 +115,19 @@ def test_names_that_differ_in_case_alone_are_one(client: httpx.Client) -> None:
     problem(client.patch(f"{JOBS}/{other['id']}", json={"name": made["name"]}), 409, "job-exists")
     changed = client.patch(f"{JOBS}/{made['id']}", json={"name": made["name"].upper()})
     assert changed.json()["name"] == made["name"].upper()
+
+
+def test_of_two_made_at_once_one_is_made(client: httpx.Client) -> None:
+    name = f"straße-{uuid4().hex[:8]}"
+    with ThreadPoolExecutor(4) as threads:
+
+        def make(called: str) -> int:
+            body = {"name": called, "schedule": NEVER, "task": SHELL}
+            return client.post(JOBS, json=body).status_code
+
+        answers = list(threads.map(make, [name, name.upper(), name.title(), name.casefold()]))
+    assert sorted(answers) == [201, 409, 409, 409]
+    assert client.get(f"{JOBS}/{name.upper()}").json()["name"].casefold() == name.casefold()
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,11 @@ INSERT INTO runs (id, kind, command, status, created_at)
 NEWER = (
     "CREATE TABLE alembic_version (version_num VARCHAR(32)); INSERT INTO alembic_version VALUES "
 )
+JOB = """
+INSERT INTO jobs (id, name, schedule_kind, schedule_text, timezone, task_kind, task, policy,
+    created_at, updated_at)
+  VALUES ('{id}', '{name}', 'cron', '@daily', 'UTC', 'shell', '{{}}', '{{}}', {at}, {at})
+"""
 
 
 async def executed(url: str, *scripts: str) -> None:
@@ -114,6 +119,25 @@ async def test_a_database_of_the_old_daemon_is_adopted_with_what_it_holds(url: s
     assert (command.group, command.tags, command.is_active) == ("", (), True)
     assert run is not None
     assert (run.status, run.attempt, run.args) == (RunStatus.COMPLETED, 1, ())
+
+
+async def test_of_jobs_called_alike_the_first_has_the_name_and_each_its_own(url: str) -> None:
+    await (await open_database(url)).aclose()
+    await executed(
+        url,
+        "DROP INDEX ux_jobs_name_key; ALTER TABLE jobs DROP COLUMN name_key",
+        "UPDATE alembic_version SET version_num = '0007'",
+        JOB.format(id="second", name="JOB", at=2.5),
+        JOB.format(id="first", name="job", at=1.5),
+        JOB.format(id="other", name="Straße", at=1.5),
+    )
+    await (await open_database(url)).aclose()
+    engine = create_async_engine(url)
+    async with engine.connect() as connection:
+        rows = await connection.execute(text("SELECT id, name_key FROM jobs"))
+        keys = {row.id: row.name_key for row in rows}
+    await engine.dispose()
+    assert keys == {"first": "job", "second": None, "other": "strasse"}
 
 
 async def test_opening_again_changes_nothing(url: str) -> None:
