@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import AsyncGenerator, Callable
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from fastapi_app.errors import FolderError
@@ -33,10 +33,7 @@ async def watch(
         yield await sync.push(order)
         return
     changed, stop = asyncio.Event(), _Stop()
-    await asyncio.to_thread(sync.folder.make)
-    noticing = asyncio.create_task(_notice(sync, changed.set, stop))
-    # Its first step sets up the watch: what is saved from then on is seen.
-    await asyncio.sleep(0)
+    noticing = await _begin(sync, changed.set, stop)
     last: Outcome | None = None
     try:
         while True:
@@ -49,11 +46,20 @@ async def watch(
             waiting.cancel()
             if noticing.done():
                 await noticing
-                return
+                noticing = await _begin(sync, changed.set, stop)
             changed.clear()
     finally:
         stop.set()
         await asyncio.gather(noticing, return_exceptions=True)
+
+
+async def _begin(sync: SyncService, tell: Callable[[], None], stop: _Stop) -> asyncio.Task[None]:
+    """Watch the folder, which is made if it is not there."""
+    await asyncio.to_thread(sync.folder.make)
+    task = asyncio.create_task(_notice(sync, tell, stop))
+    # Its first step sets up the watch: what is saved from then on is seen.
+    await asyncio.sleep(0)
+    return task
 
 
 class _Stop:
@@ -70,10 +76,11 @@ class _Stop:
 
 
 async def _notice(sync: SyncService, tell: Callable[[], None], stop: _Stop) -> None:
-    """Tell of every change of a script, until it is stopped."""
+    """Tell of every change of a script, until it is stopped, or another folder stands there."""
     watchfiles = importlib.import_module("watchfiles")  # few ever watch
     root = sync.folder.root
     try:
+        watched = _identity(root)
         async for _ in watchfiles.awatch(
             root,
             watch_filter=_relevant(root),
@@ -84,8 +91,18 @@ async def _notice(sync: SyncService, tell: Callable[[], None], stop: _Stop) -> N
             recursive=True,
         ):
             tell()
+            if await asyncio.to_thread(_identity, root) != watched:
+                return
     except OSError as error:
         raise FolderError(str(root), error.strerror or str(error)) from error
+
+
+def _identity(root: Path) -> tuple[int, int] | None:
+    try:
+        found = root.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _relevant(root: PurePath) -> Callable[[Any, str], bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.conftest import Mclictl, start_server, visible
+from tests.fastapi_app.starting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,6 +164,22 @@ def test_watch_pushes_what_is_saved(mclictl: Mclictl, folder: Path) -> None:
         assert watching.wait(30) == 130
     assert mclictl("commands", "show", "hi", "--code").stdout == "echo saved\n"
     assert "add --yes" in mclictl("sync", "watch", "--prune", exits=2).stderr
+
+
+def test_a_folder_that_is_deleted_and_made_again_is_watched_on(
+    mclictl: Mclictl, folder: Path
+) -> None:
+    put(folder, "hi.sh")
+    with mclictl.spawn("sync", "watch", PYTHONUNBUFFERED="1") as watching:
+        assert watching.stdout is not None
+        assert watching.stdout.readline() == "A hi\n"
+        shutil.rmtree(folder)
+        until(folder.exists)
+        put(folder, "other.sh")
+        assert watching.stdout.readline() == "A other\n"
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(30) == 130
+    assert mclictl("commands", "show", "hi", "--code").stdout == "echo hi\n"
 
 
 def test_a_person_gets_colours_and_a_bar(mclictl: Mclictl, folder: Path) -> None:
