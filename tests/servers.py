@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,8 +79,9 @@ class Server(servers.Server):
 
 
 def start(argv: list[str], home: Path, names: set[str], **extra: str) -> Server:
-    """Start `argv`, a Python program, and wait until it has printed one URL for each of `names`."""
-    started = servers.start(argv, home, frozenset(names), Forked, **extra)
+    """Start `argv` and wait until it has printed one URL for each of `names`."""
+    popen: type[subprocess.Popen[bytes]] = Forked if argv[0] == sys.executable else subprocess.Popen
+    started = servers.start(argv, home, frozenset(names), popen, **extra)
     return Server(started.process, started.urls, started.printed, home)
 
 
