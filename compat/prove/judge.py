@@ -73,7 +73,11 @@ class Judge:
         row = self._row(request)
         mine, its = _masked(control, self._port), _masked(candidate, port)
         names = sorted(_names(mine) | _names(its))
-        if _length_moves(request, row):
+        # What the guard refused was sent again to another host, which redirects name.
+        elsewhere = isinstance(candidate, Refused) and bool(candidate.header(b"location"))
+        if elsewhere:
+            mine, its = _without_host(mine), _without_host(its)
+        if elsewhere or _length_moves(request, row):
             names = [name for name in names if name != b"content-length"]
         found = differences(mine, its, _volatile(row), names)
         return found or _planted(mine, its)
@@ -110,6 +114,16 @@ def _masked(answer: Answer, port: int) -> Answer:
     ]
     body = shown.sub(rb"\g<1>5005", answer.body) if b"%d" % port in answer.body else answer.body
     return Answer(answer.status, headers, body)
+
+
+def _without_host(redirect: Answer) -> Answer:
+    """A redirect whose address names no host, wherever it says the address."""
+    hosts = {found[0] for place in redirect.header(b"location") if (found := _HOST.match(place))}
+    headers, body = redirect.headers, redirect.body
+    for host in hosts:
+        headers = [(name, value.replace(host, b"")) for name, value in headers]
+        body = body.replace(host, b"")
+    return Answer(redirect.status, headers, body)
 
 
 def _unanswered(control: Answer, candidate: Answer) -> list[Difference]:

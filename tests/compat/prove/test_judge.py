@@ -168,6 +168,22 @@ def test_behind_the_guard_all_is_compared_as_ever() -> None:
     assert guarded(request, Refused(404, JSON, b"{}", Rule.PROXY, mended=True)) == ["200/404"]
 
 
+@pytest.mark.parametrize("asked", [b"", b"elsewhere", b"elsewhere:80"])
+def test_a_redirect_behind_the_guard_names_the_host_that_was_asked_then(asked: bytes) -> None:
+    def redirect(host: bytes, path: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        url = b"http://" + host + path
+        length = str(len(url)).encode()
+        return 308, [(b"Content-Length", length), (b"Location", url)], b"<a>" + url
+
+    control = Answer(*redirect(asked, b"/x/kill"))
+    for method in (b"POST", b"HEAD"):
+        request = Request(method, b"/x//kill", ((b"Host", asked),))
+        its = Refused(*redirect(b"prove", b"/x/kill"), Rule.HOST, mended=True)
+        assert guarded(request, its, control) == []
+        other = Refused(*redirect(b"prove", b"/x/y"), Rule.HOST, mended=True)
+        assert "/x/kill//x/y" in guarded(request, other, control)
+
+
 @pytest.mark.parametrize(
     ("headers", "candidate", "expected"),
     [
