@@ -23,8 +23,6 @@ import httpx
 
 from cli.client import Client, ClientError, NotReachable
 from cli.serve import settings_class
-from fastapi_app.engine.interpreters import trouble_with
-from fastapi_app.models import Language
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -362,7 +360,10 @@ def interpreters(patient: Patient) -> Finding:
         return Finding("interpreters", UNKNOWN, failure.message)
     for command in commands:
         first.setdefault(command["language"], command["name"])
-    troubles = {name: trouble_with(Language(language)) for language, name in first.items()}
+    engine = importlib.import_module("fastapi_app.engine.interpreters")
+    troubles = {
+        name: engine.trouble_with(engine.Language(language)) for language, name in first.items()
+    }
     if told := "; ".join(f"{why} (for {name})" for name, why in troubles.items() if why):
         return Finding(
             "interpreters", PROBLEM, told, "install what is missing on the server's PATH"
