@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli import output
-from cli.options import pairs, together
+from cli.options import pairs_option, together
 from cli.output import Column
 from cli.quantities import read_by, some_seconds
 from fastapi_app import languages
@@ -45,13 +45,7 @@ DEFINITION = (
         callback=read_by(some_seconds),
         help="Default of its runs: end them after 90s, 2m…",
     ),
-    click.option(
-        "--env",
-        multiple=True,
-        metavar="K=V",
-        callback=pairs,
-        help="Default of its runs: an environment variable; may be repeated.",
-    ),
+    pairs_option("--env", help="Default of its runs: an environment variable; may be repeated."),
     click.option("--cwd", metavar="DIR", help="Default of its runs: the folder they run in."),
     click.option(
         "--slots", metavar="GROUP", help="Default of its runs: the group whose slots they share."

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BACKGROUND_ONLY = ("after", "on", "retries", "stdin")
 
 
-def pairs(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+def _pairs(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
     """Read values of the form K=V."""
     found = {}
     for text in values:
@@ -28,6 +28,11 @@ def pairs(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...])
             raise click.BadParameter(f"'{text}' is not of the form K=V.")
         found[key] = value
     return found
+
+
+def pairs_option(*names: str, help: str) -> Decorator:  # noqa: A002 - as click calls it
+    """An option that may be repeated, of values of the form K=V."""
+    return click.option(*names, multiple=True, metavar="K=V", callback=_pairs, help=help)
 
 
 def _secrets(
@@ -46,6 +51,7 @@ def _secrets(
     return secrets
 
 
+env_option = pairs_option("--env", help="Set an environment variable; may be repeated.")
 OPTIONS = (
     click.option(
         "--timeout",
@@ -53,13 +59,7 @@ OPTIONS = (
         callback=read_by(some_seconds),
         help="End it after 90, 90s, 2m…",
     ),
-    click.option(
-        "--env",
-        multiple=True,
-        metavar="K=V",
-        callback=pairs,
-        help="Set an environment variable; may be repeated.",
-    ),
+    env_option,
     click.option(
         "--secret",
         "secrets",
@@ -120,12 +120,9 @@ OPTIONS = (
 )
 
 
-params_option = click.option(
+params_option = pairs_option(
     "--param",
     "params",
-    multiple=True,
-    metavar="K=V",
-    callback=pairs,
     help="Value of a parameter that the command declares; may be repeated.",
 )
 progress_option = click.option(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import pairs, together
+from cli.options import pairs_option, together
 from cli.quantities import read_by, seconds, some_seconds
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ FOR_EVER = 0
 
 OPTIONS = (
     click.option("--cwd", metavar="FOLDER", help="Working folder.  [default: the server's]"),
-    click.option(
-        "--env", multiple=True, metavar="K=V", callback=pairs, help="Set a variable; repeatable."
-    ),
+    pairs_option("--env", help="Set a variable; repeatable."),
     click.option(
         "--restart",
         type=click.Choice(["no", "on-failure", "always"]),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import pairs, together
+from cli.options import env_option, pairs_option, together
 from cli.quantities import read_by, seconds, some_seconds
 
 if TYPE_CHECKING:
@@ -29,14 +29,7 @@ TASK = (
     click.option("--arg", "args", multiple=True, help="An argument of it; may be repeated."),
     click.option("--http", metavar="URL", help="Make an HTTP call."),
     click.option("--method", help="Of the call.  [default: GET]"),
-    click.option(
-        "--header",
-        "headers",
-        multiple=True,
-        metavar="K=V",
-        callback=pairs,
-        help="Of the call; may be repeated.",
-    ),
+    pairs_option("--header", "headers", help="Of the call; may be repeated."),
     click.option("--body", help="Of the call."),
     click.option(
         "--clean-up",
@@ -47,13 +40,7 @@ TASK = (
     click.option(
         "--timeout", metavar="TIME", callback=read_by(some_seconds), help="End it after: 90s, 2m…"
     ),
-    click.option(
-        "--env",
-        multiple=True,
-        metavar="K=V",
-        callback=pairs,
-        help="Set an environment variable; may be repeated.",
-    ),
+    env_option,
     click.option("--cwd", type=click.Path(), help="Working folder.  [default: the server's]"),
     click.option("--group", help="Group of runs whose slots it shares."),
     click.option("--retries", type=click.IntRange(0, 100), help="Try again so often."),
