@@ -54,11 +54,8 @@ def wait_for_orders(asked: socket.socket) -> tuple[dict[str, Any], list[int]]:
     while True:
         for key, _ in selector.select():
             if key.data is not None:
-                pid, report = key.data
                 selector.unregister(key.fd)
-                os.close(key.fd)
-                os.write(report, STATUS.pack(os.waitpid(pid, 0)[1]))
-                os.close(report)
+                report_end(key.fd, *key.data)
                 continue
             said, sent, _, _ = socket.recv_fds(asked, 1, FILES)
             if not said:
@@ -66,11 +63,7 @@ def wait_for_orders(asked: socket.socket) -> tuple[dict[str, Any], list[int]]:
             order, report, *files = sent
             pid = os.fork()
             if not pid:
-                for other in list(selector.get_map().values()):
-                    if other.data is not None:
-                        os.close(other.fd)
-                        os.close(other.data[1])
-                selector.close()
+                forget_others(selector)
                 asked.close()
                 os.close(report)
                 with os.fdopen(order, "rb") as wanted:
@@ -79,6 +72,22 @@ def wait_for_orders(asked: socket.socket) -> tuple[dict[str, Any], list[int]]:
             selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, report))
             for file in (order, *files):
                 os.close(file)
+
+
+def report_end(pidfd: int, pid: int, report: int) -> None:
+    """Tell how a child has ended."""
+    os.write(report, STATUS.pack(os.waitpid(pid, 0)[1]))
+    os.close(report)
+    os.close(pidfd)
+
+
+def forget_others(selector: selectors.BaseSelector) -> None:
+    """Close what a child has of its parent's other children."""
+    for key in selector.get_map().values():
+        if key.data is not None:
+            os.close(key.fd)
+            os.close(key.data[1])
+    selector.close()
 
 
 def become(wanted: dict[str, Any], files: list[int]) -> None:
