@@ -8,8 +8,9 @@ from typing import Any
 
 from compat.legacy_json import Reply, dumps, reply, reply_in_pieces
 from fastapi_app.models import Command, ProcessUsage, Run, RunStatus, Snapshot, Stream
-from fastapi_app.services.processes import KILLED, ManagedProcess
+from fastapi_app.services.processes import KILLED
 from fastapi_app.services.runs import RunService
+from fastapi_app.supervision import ManagedProcess
 from legacy_flask.views import moment
 
 VERSION = "1.0.0"

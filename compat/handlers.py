@@ -18,7 +18,7 @@ from fastapi_app.errors import (
 from fastapi_app.leaving import unless_client_leaves
 from fastapi_app.models import Command, Process, RunRequest, Stream
 from fastapi_app.observability import CALLER, Caller
-from fastapi_app.services.processes import ManagedProcess
+from fastapi_app.supervision import ManagedProcess
 from legacy_flask import inputs
 from legacy_flask.views import moment
 

@@ -28,7 +28,7 @@ from fastapi_app.errors import (
     RunNotFoundError,
 )
 from fastapi_app.models import Run, RunFilter, RunKind, RunRequest
-from fastapi_app.services.processes import ManagedProcess
+from fastapi_app.supervision import ManagedProcess
 from legacy_flask import inputs
 from legacy_flask.views import moment
 

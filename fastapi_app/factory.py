@@ -55,6 +55,7 @@ from fastapi_app.storage.epoch import Epoch
 from fastapi_app.storage.groups import GroupStore
 from fastapi_app.storage.jobs import JobStore
 from fastapi_app.storage.keys import KeyStore
+from fastapi_app.storage.managed import ManagedStore
 from fastapi_app.storage.processes import ProcessStore
 from fastapi_app.storage.runs import RunStore
 from fastapi_app.storage.script_folder import ScriptFolder
@@ -241,19 +242,19 @@ def _processes(
     audit: AuditService,
     database: Database,
 ) -> tuple[Supervisor, ProcessService]:
-    processes, supervision = ProcessStore(database), SupervisionStore(database)
+    managed, supervision = ManagedStore(database), SupervisionStore(database)
     supervisor = Supervisor(
         engine=engine,
-        processes=processes,
+        managed=managed,
         supervision=supervision,
-        runs=runs,
         prober=Prober(spawner),
         database=database,
     )
     service = ProcessService(
         engine=engine,
         supervisor=supervisor,
-        processes=processes,
+        processes=ProcessStore(database),
+        managed=managed,
         supervision=supervision,
         runs=runs,
         logs=logs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from fastapi_app.models import Run, RunStatus
+from fastapi_app.models import Process, Run, RunStatus
 
 LARGEST_POWER = 64
 """Beyond it the back-off is at its longest anyway, and numbers must not overflow."""
@@ -125,6 +125,24 @@ class Supervision:
     def ending_of(self, run_id: str) -> Ending | None:
         """Why the supervisor ends this run, if it does."""
         return self.ending if self.ending_run == run_id else None
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedProcess:
+    """A process, the run it was last started as, and how it is looked after, if it is."""
+
+    process: Process
+    run: Run | None
+    known: Supervision | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs, or will by itself."""
+        return self.run is not None and not self.run.status.final
+
+    @property
+    def state(self) -> ProcessState:
+        return state_of(self.run, self.known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from fastapi_app.models import Run, RunStatus
 from fastapi_app.schemas.processes import ProcessAnswer, ProcessEvent, ProcessOutcome
 from fastapi_app.services.process_feed import News, Removed, Snapshot
-from fastapi_app.services.processes import MIB, ManagedProcess
+from fastapi_app.services.processes import MIB
 from fastapi_app.services.runs import Output
-from fastapi_app.supervision import ProcessState, Supervision, Usage
+from fastapi_app.supervision import ManagedProcess, ProcessState, Supervision, Usage
 
 
 def process_answer(managed: ManagedProcess, cost: Usage | None = None) -> ProcessAnswer:

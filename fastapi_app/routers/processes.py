@@ -33,8 +33,8 @@ from fastapi_app.schemas.processes import (
 )
 from fastapi_app.security import requires
 from fastapi_app.services.live import LiveService, Piece
-from fastapi_app.services.processes import ManagedProcess, ProcessService
-from fastapi_app.supervision import ProcessState
+from fastapi_app.services.processes import ProcessService
+from fastapi_app.supervision import ManagedProcess, ProcessState
 
 PATH = "/api/v1/daemon/processes"
 router = Router(prefix=PATH, tags=["processes"])

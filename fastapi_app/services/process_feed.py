@@ -11,9 +11,9 @@ from typing import Any
 from fastapi_app.engine.broadcast import Hub, Subscription
 from fastapi_app.errors import ProcessNotFoundError
 from fastapi_app.models import RunKind, Transition
-from fastapi_app.services.processes import ManagedProcess, ProcessService
+from fastapi_app.services.processes import ProcessService
 from fastapi_app.storage.runs import RunStore
-from fastapi_app.supervision import state_of
+from fastapi_app.supervision import ManagedProcess, state_of
 
 ROUND = 1.0
 """Seconds after which it is noticed what no run tells: others make, change and remove processes."""

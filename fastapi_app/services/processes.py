@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import psutil
@@ -24,16 +24,17 @@ from fastapi_app.services import cursors
 from fastapi_app.services.audit import AuditService
 from fastapi_app.services.ids import new_id
 from fastapi_app.services.supervisor import Supervisor
+from fastapi_app.storage.managed import ManagedStore
 from fastapi_app.storage.processes import ProcessStore
 from fastapi_app.storage.runs import RunStore
 from fastapi_app.storage.supervision import OvertakenError, SupervisionStore
 from fastapi_app.supervision import (
     Ending,
+    ManagedProcess,
     Plan,
     ProcessState,
     Supervision,
     Usage,
-    state_of,
 )
 
 KILLED = "killed"
@@ -45,24 +46,6 @@ DECIDED_WITHIN = 10.0
 """Seconds whoever looks after a process gets to decide what follows the end of its run."""
 
 
-@dataclass(frozen=True, slots=True)
-class ManagedProcess:
-    """A process, the run it was last started as, and how it is looked after, if it is."""
-
-    process: Process
-    run: Run | None
-    known: Supervision | None = None
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs, or will by itself."""
-        return self.run is not None and not self.run.status.final
-
-    @property
-    def state(self) -> ProcessState:
-        return state_of(self.run, self.known)
-
-
 class ProcessService:
     """Everything that can be done with managed processes."""
 
@@ -72,6 +55,7 @@ class ProcessService:
         engine: EmbeddedEngine,
         supervisor: Supervisor,
         processes: ProcessStore,
+        managed: ManagedStore,
         supervision: SupervisionStore,
         runs: RunStore,
         logs: LogFiles,
@@ -80,6 +64,7 @@ class ProcessService:
         self._engine = engine
         self._supervisor = supervisor
         self._processes = processes
+        self._managed = managed
         self._supervision = supervision
         self._runs = runs
         self._logs = logs
@@ -143,18 +128,14 @@ class ProcessService:
         Raises:
             ProcessNotFoundError: there is none with that id.
         """
-        process = await self._processes.get(process_id)
-        if process is None:
+        managed = await self._managed.get(process_id)
+        if managed is None:
             raise ProcessNotFoundError(process_id)
-        run = await self._runs.get(process.run_id) if process.run_id else None
-        return ManagedProcess(process, run, await self._supervision.get(process_id))
+        return managed
 
     async def all(self) -> list[ManagedProcess]:
         """Every process with its latest run, oldest first."""
-        processes = await self._processes.all()
-        runs = await self._runs.by_id([p.run_id for p in processes if p.run_id])
-        known = await self._supervision.all()
-        return [ManagedProcess(p, runs.get(p.run_id or ""), known.get(p.id)) for p in processes]
+        return await self._managed.all()
 
     async def page(
         self,

@@ -19,8 +19,7 @@ from fastapi_app.models import Process, Retry, Run, RunKind, RunOptions, RunStat
 from fastapi_app.services.checkups import Checkup
 from fastapi_app.services.ids import new_id
 from fastapi_app.storage.database import Database
-from fastapi_app.storage.processes import ProcessStore
-from fastapi_app.storage.runs import RunStore
+from fastapi_app.storage.managed import ManagedStore
 from fastapi_app.storage.supervision import OvertakenError, SupervisionStore
 from fastapi_app.supervision import (
     Again,
@@ -53,16 +52,14 @@ class Supervisor:
         self,
         *,
         engine: EmbeddedEngine,
-        processes: ProcessStore,
+        managed: ManagedStore,
         supervision: SupervisionStore,
-        runs: RunStore,
         prober: Prober,
         database: Database,
     ) -> None:
         self._engine = engine
-        self._processes = processes
+        self._managed = managed
         self._supervision = supervision
-        self._runs = runs
         self._prober = prober
         self._version = database.version
         self._background = Background()
@@ -115,13 +112,16 @@ class Supervisor:
     async def _until_decided(self, process_id: str) -> bool:
         """Wait until something happens, and do what is to follow; false when nothing will."""
         try:
-            known, run = await self._look_up(process_id)
-            if known is None or run is None or known.decided == run.id:
+            found = await self._look_up(process_id)
+            if found is None:
+                return False
+            process, known, run = found
+            if run is None or known.decided == run.id:
                 return False
             if known.run_id != run.id:
                 await self._supervision.note_start(known, run.id)
             elif run.status.final:
-                await self._follow(known, run)
+                await self._follow(process, known, run)
             else:
                 await self._until_over_or_changed(known, run)
         except OvertakenError:
@@ -131,13 +131,12 @@ class Supervisor:
             await asyncio.sleep(TRY_AGAIN)
         return True
 
-    async def _look_up(self, process_id: str) -> tuple[Supervision | None, Run | None]:
-        """What is known of a process that this server looks after, and its latest run."""
-        known = await self._supervision.get(process_id)
-        process = await self._processes.get(process_id)
-        if known is None or process is None or known.owner != own_identity():
-            return None, None
-        return known, await self._runs.get(process.run_id) if process.run_id else None
+    async def _look_up(self, process_id: str) -> tuple[Process, Supervision, Run | None] | None:
+        """A process with what is known of it and its latest run, if this server looks after it."""
+        managed = await self._managed.get(process_id)
+        if managed is None or managed.known is None or managed.known.owner != own_identity():
+            return None
+        return managed.process, managed.known, managed.run
 
     async def _until_over_or_changed(self, known: Supervision, run: Run) -> None:
         changed, over = self._watched[known.process_id], self._engine.over(run)
@@ -163,7 +162,7 @@ class Supervisor:
         await self._engine.stop(run)
         return True
 
-    async def _follow(self, known: Supervision, run: Run) -> None:
+    async def _follow(self, process: Process, known: Supervision, run: Run) -> None:
         """Do what the plan says now that a run is over."""
         step = decide(known, run)
         if isinstance(step, Stay):
@@ -173,9 +172,6 @@ class Supervisor:
                     "process %s (%s) gave up after %s restarts in a row",
                     run.name, known.process_id, known.failures,
                 )  # fmt: skip
-            return
-        process = await self._processes.get(known.process_id)
-        if process is None:
             return
         following = _delayed(run_of(process), step, _how(known, run))
         commit = partial(self._supervision.follow, after=run.id, failures=step.failures)
@@ -189,9 +185,10 @@ class Supervisor:
         while run.status is RunStatus.QUEUED:
             run = await self._engine.until_started(run)
             await asyncio.sleep(TRY_AGAIN if run.status is RunStatus.QUEUED else 0)
-        process = await self._processes.get(known.process_id)
-        if process is None:
+        managed = await self._managed.get(known.process_id)
+        if managed is None:
             return True
+        process = managed.process
         checkup = Checkup(self._prober, process, check, partial(self._note_health, process.id))
         why = await checkup.until_unhealthy(known.health)
         while known.plan.restart is Restart.NO:  # nobody would start it again
@@ -208,20 +205,23 @@ class Supervisor:
 
     async def _take_up(self, process_id: str) -> None:
         """Go on with a process, or start it with the server, unless somebody has stopped it."""
-        known, run = await self._look_up(process_id)
+        found = await self._look_up(process_id)
+        if found is None:
+            return
+        _, known, run = found
         if run is not None and not run.status.final:
             run = await self._engine.until_started(run)  # or found to be over
-        if known is not None and known.plan.autostart and (run is None or run.status.final):
+        if known.plan.autostart and (run is None or run.status.final):
             await self._until_decided(process_id)  # what has ended meanwhile is the plan's first
             await self._autostart(process_id)
         self.watch(process_id)
 
     async def _autostart(self, process_id: str) -> None:
-        known, process = (
-            await self._supervision.get(process_id),
-            await self._processes.get(process_id),
-        )
-        if known is None or process is None or known.wanted is Wanted.STOPPED:
+        found = await self._look_up(process_id)
+        if found is None:
+            return
+        process, known, _ = found
+        if known.wanted is Wanted.STOPPED:
             return
         with contextlib.suppress(OvertakenError):  # it runs already
             await self.begin(process)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
-
-from sqlalchemy import Row, select
 
 from fastapi_app.models import Process
 from fastapi_app.storage.database import Database
 from fastapi_app.storage.tables import processes, supervision
-from fastapi_app.storage.text import storable
 
 
 class ProcessStore:
@@ -31,20 +29,6 @@ class ProcessStore:
             known = supervision.c.process_id == process_id
             await connection.execute(supervision.delete().where(known))
 
-    async def get(self, process_id: str) -> Process | None:
-        if not storable(process_id):
-            return None
-        async with self._db.read() as connection:
-            statement = select(processes).where(processes.c.id == process_id)
-            row = (await connection.execute(statement)).first()
-        return None if row is None else _to_process(row)
-
-    async def all(self) -> list[Process]:
-        """Every process, oldest first."""
-        statement = select(processes).order_by(processes.c.created_at, processes.c.id)
-        async with self._db.read() as connection:
-            return [_to_process(row) for row in await connection.execute(statement)]
-
 
 def process_row(process: Process) -> dict[str, Any]:
     """A process as a row."""
@@ -60,14 +44,7 @@ def process_row(process: Process) -> dict[str, Any]:
     }
 
 
-def _to_process(row: Row[Any]) -> Process:
-    return Process(
-        id=row.id,
-        name=row.name,
-        command=row.command,
-        created_at=row.created_at,
-        args=tuple(json.loads(row.args)),
-        working_dir=row.working_dir,
-        environment=json.loads(row.environment),
-        run_id=row.run_id,
-    )
+def row_to_process(values: Mapping[str, Any]) -> Process:
+    """The process that was stored so."""
+    args, environment = json.loads(values["args"]), json.loads(values["environment"])
+    return Process(**{**values, "args": tuple(args), "environment": environment})

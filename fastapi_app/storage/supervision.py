@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import bindparam, delete, or_, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -31,7 +31,6 @@ from fastapi_app.supervision import (
 )
 
 _LIVE = [str(status) for status in ACTIVE]
-_BY_ID = select(supervision).where(supervision.c.process_id == bindparam("process_id"))
 _PLAIN = ("process_id", "owner", "run_id", "decided", "ending_run", "restarts", "failures")
 
 
@@ -44,18 +43,6 @@ class SupervisionStore:
 
     def __init__(self, database: Database) -> None:
         self._db = database
-
-    async def get(self, process_id: str) -> Supervision | None:
-        if not storable(process_id):
-            return None
-        values = await self._db.first(_BY_ID, {"process_id": process_id})
-        return None if values is None else _to_supervision(values)
-
-    async def all(self) -> dict[str, Supervision]:
-        """Of every process that is looked after, by its id."""
-        async with self._db.read() as connection:
-            rows = (await connection.execute(select(supervision))).mappings()
-            return {row["process_id"]: _to_supervision(row) for row in rows}
 
     async def named(self, name: str) -> list[str]:
         """Ids of some processes of that name; the one made under it, if there is one, alone."""
@@ -238,7 +225,7 @@ async def _locked(connection: AsyncConnection, process_id: str, owner: str | Non
     row = (await connection.execute(statement.with_for_update())).mappings().first()
     if row is None or row["owner"] != owner:
         raise OvertakenError
-    return _to_supervision(row)
+    return row_to_supervision(row)
 
 
 async def _insert(connection: AsyncConnection, run: Run) -> None:
@@ -282,7 +269,8 @@ def _to_row(known: Supervision) -> dict[str, Any]:
     }
 
 
-def _to_supervision(values: Mapping[Any, Any]) -> Supervision:
+def row_to_supervision(values: Mapping[Any, Any]) -> Supervision:
+    """What is known of a process, that was stored so."""
     return Supervision(
         **{name: values[name] for name in _PLAIN},
         plan=_plan_from_json(values["plan"]),
