@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cli.client import Json
 
 FINAL = ("completed", "failed", "cancelled", "timed_out", "lost")
+ALIVE = ("starting", "running", "backoff")  # a process that runs, or will by itself
 EXIT_TIMED_OUT = 124  # as timeout(1) says it
 EXIT_NOT_RUN = 125  # as docker, env and timeout say that they, not the command, failed
 EXIT_SIGNAL = 128  # as shells say it: 128 + number

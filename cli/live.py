@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import click
@@ -21,7 +21,7 @@ from cli.client import (
     run_path,
 )
 from cli.credentials import LOOPBACK
-from cli.ended import FINAL
+from cli.ended import ALIVE, FINAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,6 +139,42 @@ def process_events(client: Client) -> Iterator[Json]:
     )
 
 
+def process_logs(client: Client, path: str, lines: int, stream: str) -> Iterator[Json]:
+    """Yield the log events of the process at `path`, through its restarts and the server's.
+
+    Raises:
+        NotReachable: as `follow`.
+    """
+    asked: dict[str, Any] = {"lines": lines}
+    run_id: str | None = None
+    position, over, failures = Position("all"), True, 0
+    while True:
+        try:
+            for event in client.events("GET", f"{path}/logs", follow=True, stream=stream, **asked):
+                failures = 0
+                if event["type"] == "start" and event["job_id"] != run_id:
+                    run_id, over = event["job_id"], False
+                    position = Position.parse("all", event["since"].partition(",")[2])
+                elif event["type"] == "start" or (event["type"] == "end" and over):
+                    continue  # that has been told before the connection broke
+                over = event["type"] == "end"
+                position.note(event)
+                asked = {"since": f"{run_id},{position}"}
+                yield event
+            found = client.get(path)
+        except ClientError as failure:
+            if run_id is not None and failure.code == "process-not-found":
+                return  # it was removed
+            if run_id is None or not (isinstance(failure, NotReachable) or failure.status == 503):
+                raise
+        else:
+            # Without an end the server has left; with one it may have left before the next life.
+            if over and found["run_id"] in {None, run_id} and found["state"] not in ALIVE:
+                return
+        _wait_or_give_up(client, failures, f"mclictl process logs -f {path.rpartition('/')[2]}")
+        failures += 1
+
+
 def _resumed(
     client: Client,
     address: Callable[[], str],
@@ -167,12 +203,15 @@ def _resumed(
                 raise TimeIsUp("The time is up.") from failure
             if not begun:
                 _explain(client, reason_path, failure)
-        if failures == len(BACK_OFF):
-            raise NotReachable(
-                f"The connection to {client.url} is lost; go on later with `{go_on()}`."
-            )
-        time.sleep(min(BACK_OFF[failures], max(0.0, deadline - time.monotonic())))
+        _wait_or_give_up(client, failures, go_on(), deadline)
         failures += 1
+
+
+def _wait_or_give_up(client: Client, failures: int, go_on: str, deadline: float = FOREVER) -> None:
+    """Wait before the next attempt, if there is to be one."""
+    if failures == len(BACK_OFF):
+        raise NotReachable(f"The connection to {client.url} is lost; go on later with `{go_on}`.")
+    time.sleep(min(BACK_OFF[failures], max(0.0, deadline - time.monotonic())))
 
 
 def _explain(client: Client, path: str, failure: Exception) -> None:

@@ -11,16 +11,17 @@ from rich.text import Text
 
 from cli import output
 from cli.client import Client, Json
-from cli.live import process_events
+from cli.ended import ALIVE
+from cli.live import process_events, process_logs
 from cli.output import Column
 from cli.process_options import described, process_options
 from cli.verb import Noun, Target, json_option, url_option
+from cli.watching import shown
 
 PROCESSES = "/api/v1/daemon/processes"
 STATES = (
     "created", "starting", "running", "backoff", "exited", "stopped", "failed", "gave_up",
 )  # fmt: skip
-ALIVE = ("starting", "running", "backoff")
 STYLES = {
     "running": "green",
     "starting": "cyan",
@@ -112,12 +113,14 @@ def _print(target: Target, found: list[Json]) -> None:
     ],
 )
 @click.option("--state", type=click.Choice(STATES), multiple=True, help="May be repeated.")
-@click.option("-w", "--watch", is_flag=True, help="Then print each change, until Ctrl-C.")
+@click.option(
+    "-w", "--watch", is_flag=True, help="Show them live, until Ctrl-C; to a program, each change."
+)
 @click.pass_obj
 def list_(target: Target, state: tuple[str, ...], watch: bool) -> None:
     """List processes, oldest first; --json prints a list, with --watch a message on each line."""
-    if not watch:
-        _list(target, state)
+    if not watch or (output.terminal() and not target.json):
+        shown(lambda: _list(target, state), watch=watch)
         return
     with Client(target.url) as client:
         for message in process_events(client):
@@ -137,8 +140,8 @@ def _print_change(message: Json, states: tuple[str, ...]) -> None:
     now: Json = message["process"]
     if not states or now["state"] in states:
         words = [now["name"], now["state"], now["health"], now["pid"], now["reason"]]
-        shown = "  ".join(output.plain(word).plain for word in words if word is not None)
-        click.echo(f"{message['timestamp']}  {shown}")
+        told = "  ".join(output.plain(word).plain for word in words if word is not None)
+        click.echo(f"{message['timestamp']}  {told}")
 
 
 @process.command(
@@ -282,7 +285,7 @@ def rm(target: Target, name: str, yes: bool) -> None:
 )
 @click.argument("name")
 @click.option("--lines", type=click.IntRange(0, 1_000_000), default=100, show_default=True)
-@click.option("-f", "--follow", is_flag=True, help="Go on, through restarts, to its end.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until it stays as it is.")
 @click.option(
     "--stream",
     type=click.Choice(["stdout", "stderr", "all"]),
@@ -292,11 +295,16 @@ def rm(target: Target, name: str, yes: bool) -> None:
 )
 @click.pass_obj
 def logs(target: Target, name: str, lines: int, follow: bool, stream: str) -> None:
-    """Print the last lines of the latest life of the process NAME; --json prints events."""
+    """Print the last lines of the latest life of the process NAME; --json prints events.
+
+    --follow goes on across restarts of the process, and of the server.
+    """
     with Client(target.url) as client:
-        events = client.events(
-            "GET", f"{process_path(name)}/logs", lines=lines, follow=follow, stream=stream
-        )
+        path = process_path(client.get(process_path(name))["id"])
+        if follow:
+            events = process_logs(client, path, lines, stream)
+        else:
+            events = client.events("GET", f"{path}/logs", lines=lines, stream=stream)
         if target.json and not follow:
             output.print_json_list(events)
             return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli import output
+from cli.client import NotReachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,11 +22,21 @@ watch_option = click.option(
 
 
 def shown(show: Callable[[], None], *, watch: bool) -> None:
-    """Show once, or again and again; a terminal is cleared in between."""
+    """Show once, or again and again; a terminal is cleared in between.
+
+    Once something has been shown, a server that does not answer is waited for.
+    """
+    begun = False
     while True:
         if watch and output.terminal():
             click.clear()
-        show()
+        try:
+            show()
+        except NotReachable as failure:
+            if not begun:
+                raise
+            failure.show()
         if not watch:
             return
+        begun = True
         time.sleep(EVERY)

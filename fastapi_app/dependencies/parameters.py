@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import Depends, Query
+from fastapi import Depends, Header, Query
 
 from fastapi_app.errors import InvalidRunError
 from fastapi_app.models import (
@@ -54,6 +54,36 @@ async def log_position(
     if second:
         raise InvalidRunError("offset=N,M gives both streams; ask for stream=all, or give one N.")
     return LogPosition((Stream(stream),), {Stream(stream): int(first)})
+
+
+LIFE = r"^([^,]{1,36}(,\d{1,18}){0,2})?$"
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One of the runs of a process, and how many bytes of each stream to skip."""
+
+    run_id: str
+    offsets: dict[Stream, int]
+
+
+async def life(
+    since: Annotated[
+        str,
+        Query(
+            pattern=LIFE,
+            description="`RUN,N,M`: from the run with that id on, N bytes of its stdout and M of "
+            "its stderr skipped; whatever `lines` is",
+        ),
+    ] = "",
+    last_event_id: Annotated[
+        str, Header(alias="Last-Event-ID", pattern=LIFE, description="As `since`, wins over it")
+    ] = "",
+) -> Life | None:
+    """Read from which run of a process on, and behind what of it."""
+    run_id, *offsets = (last_event_id or since).split(",")
+    out, err = (*map(int, offsets), 0, 0)[:2]
+    return Life(run_id, {Stream.STDOUT: out, Stream.STDERR: err}) if run_id else None
 
 
 Statuses = Annotated[list[RunStatus], Query(description="May be repeated")]
@@ -151,5 +181,6 @@ def _moment(name: str, text: str | None) -> float | None:
 Wanted = Annotated[RunFilter, Depends(run_filter)]
 WantedEntries = Annotated[AuditFilter, Depends(audit_filter)]
 Position = Annotated[LogPosition, Depends(log_position)]
+SinceLife = Annotated[Life | None, Depends(life)]
 WantedCommands = Annotated[CommandFilter, Depends(command_filter)]
 Since = Annotated[float | None, Depends(since_moment)]

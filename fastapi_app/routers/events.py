@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fastapi.responses import StreamingResponse
@@ -37,26 +38,42 @@ RETRY = b"retry: 1000\n\n"
 UNBUFFERED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 Event = dict[str, Any]
-Reached = Mapping[Stream, int]
 T = TypeVar("T")
 
 
+@dataclass(slots=True)
+class Reached:
+    """How far a log has been read: bytes of each stream, and of which run where there are more."""
+
+    offsets: dict[Stream, int]
+    run_id: str = ""
+
+    def __str__(self) -> str:
+        """What a reader goes on with: `N,M`, or `RUN,N,M`."""
+        mark = f"{self.offsets[Stream.STDOUT]},{self.offsets[Stream.STDERR]}"
+        return f"{self.run_id},{mark}" if self.run_id else mark
+
+
 async def log_events(
-    live: LiveService, run: Run, position: LogPosition, *, follow: bool
+    live: LiveService, run: Run, position: LogPosition, *, follow: bool, of_several: bool = False
 ) -> AsyncGenerator[tuple[Piece | Event, Reached], None]:
     """A piece after the other, and an `end` event once the run is over (if it is, or `follow`).
 
-    With each comes how far the streams have been read.
+    With each comes how far the streams have been read. A run that is one `of_several` begins with a
+    `start` event, which says so, too.
     """
-    reached = dict.fromkeys(Stream, 0) | position.offsets
-    pieces = live.log(run, offsets=reached, streams=position.streams, follow=follow)
+    offsets = dict.fromkeys(Stream, 0) | position.offsets
+    reached = Reached(offsets, run.id if of_several else "")
+    pieces = live.log(run, offsets=offsets, streams=position.streams, follow=follow)
+    if of_several:
+        yield start_event(run) | {"since": str(reached)}, reached
     async with contextlib.aclosing(pieces):
         async for piece in pieces:
-            reached[piece.stream] = piece.offset
+            offsets[piece.stream] = piece.offset
             yield piece, reached
     ended = await live.ended(run) if follow else run
     if ended is not None and ended.status.final:
-        yield end_event(ended, reached[Stream.STDOUT]), reached
+        yield end_event(ended, offsets[Stream.STDOUT]), reached
 
 
 def log_response(
@@ -118,8 +135,8 @@ def log_line(item: Piece | Event, _reached: Reached | None = None) -> bytes:
 
 
 def log_sse(item: Piece | Event, reached: Reached) -> bytes:
-    """A server-sent event; its id says how far both streams have been read."""
-    mark = f"id: {reached[Stream.STDOUT]},{reached[Stream.STDERR]}\n".encode()
+    """A server-sent event; its id says how far all has been read."""
+    mark = f"id: {reached}\n".encode()
     if isinstance(item, dict):
         return mark + _sse(item["type"], _compact(item))
     return mark + item.encoded(_log_sse)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from typing import Annotated, Literal
 
 from fastapi import Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from fastapi_app.dependencies.live import Live
-from fastapi_app.dependencies.parameters import Cursor, Limit, LogPosition
+from fastapi_app.dependencies.parameters import Cursor, Limit, LogPosition, SinceLife
 from fastapi_app.dependencies.services import AllServices, Processes, Streaming
 from fastapi_app.leaving import unless_client_leaves
-from fastapi_app.models import Process, Stream
+from fastapi_app.models import Process, Run, Stream
 from fastapi_app.routers.events import (
     LOG_CONTENT,
     Event,
@@ -207,6 +207,7 @@ async def logs(
     processes: Processes,
     live: Live,
     ends: Streaming,
+    since: SinceLife,
     lines: Annotated[
         int, Query(ge=0, le=1_000_000, description="The last so many of each stream")
     ] = 100,
@@ -214,32 +215,36 @@ async def logs(
     follow: Annotated[bool, Query(description="Go on, through restarts, to its end")] = False,
     accept: Annotated[str, Header()] = "",
 ) -> StreamingResponse:
-    """The last lines of its latest run; with `follow` what it prints, through all restarts."""
+    """The last lines of its latest run; with `follow` what it prints, through all restarts.
+
+    Whoever is cut off goes on with `since`. As events the output of each run begins with a `start`.
+    """
     managed = await processes.find(id)
-    printed = await processes.printed(managed)
-    if printed is not None:
-        live.check_log(printed)
+    if since is None:
+        run = await processes.printed(managed)
+        offsets = {} if run is None else processes.tail_offsets(run, lines)
+    else:
+        run, offsets = await processes.life(managed, since.run_id), since.offsets
+    if run is not None:
+        live.check_log(run)
     streams = tuple(Stream) if stream == "all" else (Stream(stream),)
-    items = _printed(processes, live, managed, lines, streams, follow=follow)
+    items = _printed(processes, live, run, LogPosition(streams, offsets), follow=follow)
     return log_items_response(items, accept, ends)
 
 
 async def _printed(
     processes: ProcessService,
     live: LiveService,
-    managed: ManagedProcess,
-    lines: int,
-    streams: Sequence[Stream],
+    run: Run | None,
+    position: LogPosition,
     *,
     follow: bool,
 ) -> AsyncGenerator[tuple[Piece | Event, Reached], None]:
-    run = await processes.printed(managed)
-    offsets = {} if run is None else processes.tail_offsets(run, lines)
     while run is not None:
-        async for item in log_events(live, run, LogPosition(streams, offsets), follow=follow):
+        async for item in log_events(live, run, position, follow=follow, of_several=True):
             yield item
-        run = await processes.run_after(managed.process.id, run) if follow else None
-        offsets = {}
+        run = await processes.run_after(run) if follow else None
+        position = LogPosition(position.streams, {})
 
 
 async def _create(processes: ProcessService, body: ProcessRequest, response: Response) -> Process:

@@ -22,6 +22,7 @@ class RunEvent(BaseModel):
     status: RunStatus | None = None
     returncode: int | None = None
     reason: str | None = None
+    since: str | None = Field(None, description="start, of a process: `since` of what comes now")
 
 
 class StatusEvent(BaseModel):

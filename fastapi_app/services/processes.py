@@ -18,6 +18,7 @@ from fastapi_app.errors import (
     ProcessAmbiguousError,
     ProcessNotFoundError,
     ProcessRunningError,
+    RunNotFoundError,
 )
 from fastapi_app.models import Page, Process, ProcessUsage, Run, RunStatus, Stream
 from fastapi_app.services import cursors
@@ -239,16 +240,16 @@ class ProcessService:
         await self._supervision.end_for(process_id, run.id, Ending.RESTART, own_identity())
         self._supervisor.watch(process_id)
         await self._engine.stop(run)
-        following = await self.run_after(process_id, run)
+        following = await self.run_after(run)
         # Nothing follows when it was stopped, or removed, meanwhile.
         return run if following is None else await self._engine.until_started(following)
 
-    async def run_after(self, process_id: str, run: Run) -> Run | None:
+    async def run_after(self, run: Run) -> Run | None:
         """The run that has followed one that is over; `None` when the process stays as it is."""
         give_up = time.monotonic() + DECIDED_WITHIN
         while time.monotonic() < give_up:
             try:
-                managed = await self.get(process_id)
+                managed = await self.get(run.process_id or "")
             except ProcessNotFoundError:
                 return None
             if managed.run is not None and managed.run.id != run.id:
@@ -305,6 +306,17 @@ class ProcessService:
         if run is None or run.status is not RunStatus.QUEUED or known is None or not known.decided:
             return run
         return await self._runs.get(known.decided) or run
+
+    async def life(self, managed: ManagedProcess, run_id: str) -> Run:
+        """One of the runs of a process.
+
+        Raises:
+            RunNotFoundError: it has none with that id (any more).
+        """
+        run = await self._runs.get(run_id)
+        if run is None or run.process_id != managed.process.id:
+            raise RunNotFoundError(run_id)
+        return run
 
     def tail_offsets(self, run: Run, lines: int) -> dict[Stream, int]:
         """Where the last `lines` lines of each stream of a run begin."""

@@ -7,10 +7,12 @@ import json
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import sys
 import termios
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fcntl import ioctl
 from pathlib import Path
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 WITHIN = 60  # seconds; only a hang takes that long
+CLEAR = b"\33[2J\33[1;1H"
 LAST = "test_every_command_is_tested"
 DESELECTED = pytest.StashKey[bool]()
 
@@ -97,16 +100,34 @@ class Mclictl:
 
     def on_terminal(self, *args: str, columns: int = 80, **extra: str) -> str:
         """Run it on a terminal of so many columns and return what that shows."""
+        with self._terminal(args, columns, extra) as (process, chunks):
+            shown = b"".join(chunks)
+            assert process.wait(WITHIN) == 0, shown
+        return shown.decode().replace("\r\n", "\n")
+
+    def redrawn(self, *args: str) -> list[str]:
+        """Run it on a terminal until it has drawn three times, then Ctrl-C; the first two."""
+        shown = b""
+        with self._terminal(args, 120, {}) as (process, chunks):
+            while shown.count(CLEAR) < 3:
+                shown += next(chunks)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(WITHIN) == 130, shown
+        return [part.decode() for part in shown.split(CLEAR)[1:3]]
+
+    @contextmanager
+    def _terminal(
+        self, args: Sequence[str], columns: int, extra: Mapping[str, str]
+    ) -> Iterator[tuple[Forked, Iterator[bytes]]]:
+        """Start it on a terminal; with what that shows, piece by piece."""
         note(args)
         ours, its = pty.openpty()
         ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         more = {"TERM": "xterm-256color", **extra}
         with self._start(args, more, stdin=its, stdout=its, stderr=its) as process:
             os.close(its)
-            shown = b"".join(_chunks(ours))
-            assert process.wait(WITHIN) == 0, shown
+            yield process, _chunks(ours)
         os.close(ours)
-        return shown.decode().replace("\r\n", "\n")
 
     def background(self, command: str) -> str:
         """Start a run in the background and return its id."""

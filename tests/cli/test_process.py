@@ -10,10 +10,10 @@ from uuid import uuid4
 
 import pytest
 
-from tests.cli.conftest import visible
+from tests.cli.conftest import Mclictl, start_server, visible
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Mclictl
+    from pathlib import Path
 
 SLEEP = "exec sleep 600"
 
@@ -87,8 +87,71 @@ def test_output_is_waited_for_printed_and_followed(mclictl: Mclictl, name: str) 
     assert (shown.stdout, shown.stderr) == ("b\n", "c\n")
     assert mclictl("process", "logs", "-f", name, "--stream", "stderr").stdout == "c\n"
     events = mclictl.json("process", "logs", name)
-    assert [event["type"] for event in events] == ["log", "log", "end"]
+    assert [event["type"] for event in events] == ["start", "log", "log", "end"]
     assert mclictl("process", "logs", "nonesuch", exits=1).stderr.startswith("Error: ")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_following_goes_on_when_the_server_comes_back(
+    tmp_path: Path, how: signal.Signals, form: list[str]
+) -> None:
+    home, gate = tmp_path / "home", tmp_path / "gate"
+    os.mkfifo(gate)
+    # Each life says which it is, and ends with what comes through the gate.
+    life = f"cd '{tmp_path}'; echo x >> n; echo life $(wc -l < n); cat gate"
+    events: list[Any] = []
+    with start_server(home) as first:
+        mclictl = Mclictl(first.new, tmp_path, first.token)
+        mclictl("process", "run", "web", life, "--restart", "always", "--delay", "10ms")
+        with mclictl.spawn("process", "logs", "-f", "web", *form) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+
+            def said() -> str:
+                """The next line of the process."""
+                assert process.stdout is not None
+                line = process.stdout.readline()
+                if form:
+                    events.append(json.loads(line))
+                    is_log = events[-1]["type"] == "log"
+                    line = events[-1]["message"] if is_log else said()
+                return line
+
+            assert said() == "life 1\n"
+            gate.write_text("bye 1\n")
+            assert [said(), said()] == ["bye 1\n", "life 2\n"]
+            first.process.send_signal(how)
+            first.process.wait(30)
+            gate.write_text("bye 2\n")
+            with start_server(home, "--port", first.new.rpartition(":")[2]):
+                assert [said(), said()] == ["bye 2\n", "life 3\n"]
+                mclictl("process", "rm", "--yes", "web")
+                rest = process.stdout.read()
+                assert process.stderr.read() == ""
+                assert process.wait() == 0
+    if form:
+        events += map(json.loads, rest.splitlines())
+        told = [event["type"] for event in events]
+        assert told == ["start", "log", "log", "end"] * 2 + ["start", "log", "end"]
+    else:
+        assert rest == ""
+
+
+def test_a_lost_server_is_told(tmp_path: Path) -> None:
+    with start_server(tmp_path / "home") as first:
+        mclictl = Mclictl(first.new, tmp_path, first.token)
+        made = mclictl.json("process", "run", "web", f"echo up; {SLEEP}")
+        with mclictl.spawn("process", "logs", "-f", "web") as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert process.stdout.readline() == "up\n"
+            first.kill()
+            assert process.wait(60) == 3
+            assert (
+                f"go on later with `mclictl process logs -f {made['id']}`" in process.stderr.read()
+            )
+        os.kill(made["pid"], signal.SIGKILL)
 
 
 def test_health_is_described_and_taken_away(mclictl: Mclictl, name: str) -> None:

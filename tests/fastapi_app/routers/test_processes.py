@@ -217,7 +217,53 @@ def test_logs_are_followed_through_restarts_to_the_end(
     assert said.endswith("life 3\n")
     assert client.get(f"{PROCESSES}/{gate['id']}/logs").text == ""
     lines = events(client.get(path, headers={"Accept": NDJSON}))
-    assert [(e["type"], e["message"]) for e in lines] == [("log", "life 3\n"), ("end", "completed")]
+    assert [(e["type"], e["message"]) for e in lines] == [
+        ("start", look(client, made)["run_id"]),
+        ("log", "life 3\n"),
+        ("end", "completed"),
+    ]
+
+
+def test_who_is_cut_off_goes_on_behind_what_was_read(client: httpx.Client, tmp_path: Path) -> None:
+    command = "echo x >> n; echo life $(wc -l < n); echo error >&2; [ $(wc -l < n) -ge 3 ]"
+    plan = {"restart": "on-failure", "backoff": AT_ONCE}
+    made = make(client, command, path="", cwd=str(tmp_path), **plan)
+    path = f"{PROCESSES}/{made['id']}/logs"
+    first = act(client, made, "start")["run_id"]
+    assert "life 3\n" in client.get(path, params={"follow": True}).text
+
+    def said(since: str, stream: str = "stdout", *, follow: bool = True) -> str:
+        asked: dict[str, Any] = {"since": since, "stream": stream, "follow": follow, "lines": 0}
+        return client.get(path, params=asked).text
+
+    assert said(first) == "life 1\nlife 2\nlife 3\n"
+    assert said(f"{first},5") == "1\nlife 2\nlife 3\n"
+    assert said(f"{first},7,6", "all").count("error") == 2
+    assert said(f"{first},5", follow=False) == "1\n"
+    latest = look(client, made)["run_id"]
+    assert said(f"{latest},7,6") == ""
+
+    behind: dict[str, Any] = {"since": f"{first},5,2", "follow": True}
+    told = events(client.get(path, params=behind, headers={"Accept": NDJSON}))
+    starts = [one for one in told if one["type"] == "start"]
+    assert [one["since"].split(",")[1:] for one in starts] == [["5", "2"], ["0", "0"], ["0", "0"]]
+    assert [one["job_id"] for one in starts][::2] == [first, latest]
+    sse = {"Accept": "text/event-stream"}
+    sent = client.get(path, params={"since": first, "follow": True}, headers=sse).text
+    marks = [line.removeprefix("id: ") for line in sent.splitlines() if line.startswith("id: ")]
+    assert marks[-1] == f"{latest},7,6"
+    again = client.get(path, params=behind, headers=sse | {"Last-Event-ID": marks[-1]})
+    assert "event: log" not in again.text
+
+
+def test_the_log_of_no_life_of_a_process_is_refused(client: httpx.Client) -> None:
+    made, other = (make(client, "true", detach=False) for _ in range(2))
+    path = f"{PROCESSES}/{made['id']}/logs"
+    theirs = client.get(f"{PROCESSES}/{other['id']}").json()["run_id"]
+    for run_id in (theirs, "nonesuch", "\u00fc"):
+        problem(client.get(path, params={"since": f"{run_id},0,0"}), 404, "run-not-found")
+    for since in (",", "a,b", "a,1,2,3", "a,-1", "a" * 37, f"a,{'9' * 19}"):
+        problem(client.get(path, params={"since": since}), 422, "invalid")
 
 
 @pytest.mark.parametrize("policy", ["always", "no"])
