@@ -28,7 +28,7 @@ from fastapi_app.services import webhooks
 from fastapi_app.services.ids import new_id
 from fastapi_app.services.job_tasks import JobTasks
 from fastapi_app.services.slots import plan
-from fastapi_app.services.timetable import timetable_of
+from fastapi_app.services.timetable import jitter_of, timetable_of
 from fastapi_app.storage.jobs import JobStore
 from fastapi_app.storage.slots import Ended, Move, SlotStore, Untold
 
@@ -84,7 +84,8 @@ class Planner:
         self._woken = asyncio.Event()
         self._firing: set[str] = set()
         self._cleaning: set[asyncio.Task[None]] = set()
-        self._decided = dict.fromkeys(SlotState, 0)
+        self._moved = dict.fromkeys(SlotState, 0)
+        self._told = {"delivered": 0, "failed": 0, "given_up": 0}
         self._lag = Histogram()
         self._swept = 0.0
 
@@ -146,17 +147,22 @@ class Planner:
         self._firing.add(slot.id)
         try:
             if job.kind is TaskKind.CLEANUP:
-                await self._slots.move([Move(slot, SlotState.RUNNING)])
+                await self.move([Move(slot, SlotState.RUNNING)])
                 running = replace(slot, state=SlotState.RUNNING)
                 task = asyncio.create_task(self._clean_up(job, running))
                 self._cleaning.add(task)
                 task.add_done_callback(self._cleaning.discard)
                 return running
             await self._tasks.fire(job, slot)
-            await self._slots.move([Move(slot, SlotState.FIRED)])
+            await self.move([Move(slot, SlotState.FIRED)])
             return replace(slot, state=SlotState.FIRED)
         finally:
             self._firing.discard(slot.id)
+
+    async def move(self, moves: Sequence[Move]) -> None:
+        """Commit where slots have come to stand, and count them."""
+        for move in await self._slots.move(moves):
+            self._moved[move.state] += 1
 
     def claim_of(self, job: Job) -> Slot:
         """A slot of this very moment, claimed by this server."""
@@ -172,15 +178,23 @@ class Planner:
         )
 
     def metrics(self) -> Sequence[Family]:
-        """What has become of slots, and how late they were looked at."""
-        decided = [((str(state),), count) for state, count in self._decided.items()]
+        """What has become of slots, how late they were looked at, and who was told."""
+        moved = [((str(state),), count) for state, count in self._moved.items()]
+        told = [((outcome,), count) for outcome, count in self._told.items()]
         return (
             Family(
                 Kind.COUNTER,
                 "mcli_scheduler_slots",
                 "Slots that this server has moved, by where to",
                 ("state",),
-                decided,
+                moved,
+            ),
+            Family(
+                Kind.COUNTER,
+                "mcli_scheduler_notifications",
+                "Attempts to tell a webhook of a failure; given_up: the last of them failed, too",
+                ("outcome",),
+                told,
             ),
             Family(
                 Kind.HISTOGRAM,
@@ -200,7 +214,8 @@ class Planner:
         claimed = await self._jobs.claim(now, limit, self._owner, self._decide, new_id)
         await self._start(claimed)
         for job, slot in claimed:
-            self._lag.note(max(0.0, self._clock() - slot.at - job.policy.jitter))
+            due = slot.at + jitter_of(job.id, slot.at, job.policy.jitter)
+            self._lag.note(max(0.0, self._clock() - due))
         return len(claimed) >= limit
 
     def _decide(self, job: Job, occupied: Occupied) -> Plan:
@@ -211,7 +226,7 @@ class Planner:
             return Plan((), None, None, job.fired)
         found = plan(job, table, self._clock(), occupied)
         for decided in found.slots:
-            self._decided[decided.state] += 1
+            self._moved[decided.state] += 1
         return found
 
     async def _start(self, claimed: Sequence[tuple[Job, Slot]]) -> None:
@@ -220,7 +235,7 @@ class Planner:
         self._firing |= {slot.id for _, slot in plain}
         try:
             moves = await asyncio.gather(*(self._started(job, slot) for job, slot in plain))
-            await self._slots.move([move for move in moves if move is not None])
+            await self.move([move for move in moves if move is not None])
         finally:
             self._firing -= {slot.id for _, slot in plain}
         for job, slot in claimed:
@@ -247,13 +262,13 @@ class Planner:
         except AppError as error:
             move = _failed(job, slot, error.detail, self._clock())
         with contextlib.suppress(StorageUnavailableError):  # done again when it is followed up
-            await self._slots.move([move])
+            await self.move([move])
 
     async def _settle(self) -> bool:
         """Note how runs have ended; whether there may be more."""
         ended = await self._slots.ended(BATCH)
         jobs = await self._jobs.by_id(list({one.slot.job_id for one in ended}))
-        await self._slots.move([_settled(one, jobs, self._clock()) for one in ended])
+        await self.move([_settled(one, jobs, self._clock()) for one in ended])
         return len(ended) >= BATCH
 
     async def _follow_up(self) -> None:
@@ -286,7 +301,7 @@ class Planner:
         if job is None:
             return
         if await self._tasks.exists(slot):
-            await self._slots.move([Move(slot, SlotState.FIRED)])
+            await self.move([Move(slot, SlotState.FIRED)])
         else:
             await self._start([(job, slot)])
 
@@ -338,9 +353,13 @@ class Planner:
             return
         message = webhooks.failure(job, untold.slot)
         if await webhooks.tell(job.webhook, untold.slot.id, message):
+            self._told["delivered"] += 1
             await self._slots.told(untold.slot)
         elif next_at is None:
+            self._told["given_up"] += 1
             log.warning("nobody was told that the job %s failed", job.name)
+        else:
+            self._told["failed"] += 1
 
     async def _sweep(self) -> None:
         now = self._clock()

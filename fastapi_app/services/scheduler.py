@@ -172,7 +172,7 @@ class SchedulerService:
         try:
             return await self._planner.fire(found, slot)
         except AppError as error:
-            await self._slots.move([Move(slot, SlotState.FAILED, error.detail, self._clock())])
+            await self._planner.move([Move(slot, SlotState.FAILED, error.detail, self._clock())])
             raise
 
     async def runs(self, job: str, cursor: str | None, limit: int) -> Page[ShownSlot]:

@@ -18,9 +18,9 @@ _FIELDS = tuple(Slot.__dataclass_fields__)
 _COLUMNS = [slots.c[name] for name in _FIELDS]
 _ACTIVE = [str(status) for status in ACTIVE]
 _UNSETTLED = [str(state) for state in UNSETTLED]
-_MARK = (
+_MOVED = (
     update(slots)
-    .where(slots.c.id == bindparam("slot"), slots.c.state == bindparam("before"))
+    .where(slots.c.id == bindparam("slot"))
     .values(
         state=bindparam("after"),
         reason=bindparam("why"),
@@ -97,23 +97,25 @@ class SlotStore:
                 for row in rows
             ]
 
-    async def move(self, moves: Sequence[Move]) -> None:
-        """Commit where slots have come to stand; one that somebody else has moved stays."""
+    async def move(self, moves: Sequence[Move]) -> list[Move]:
+        """Commit where slots have come to stand, but for those that somebody else has moved.
+
+        Returns what was committed.
+        """
         if not moves:
-            return
-        rows = [
-            {
-                "slot": move.slot.id,
-                "before": str(move.slot.state),
-                "after": str(move.state),
-                "why": move.reason,
-                "ended": move.finished_at,
-                "telling": move.tell_at,
-            }
-            for move in moves
-        ]
+            return []
+        standing = (
+            select(slots.c.id, slots.c.state)
+            .where(slots.c.id.in_([move.slot.id for move in moves]))
+            .order_by(slots.c.id)  # two servers must not wait for each other
+            .with_for_update()
+        )
         async with self._db.write() as connection:
-            await connection.execute(_MARK, rows)
+            states = {row.id: row.state for row in await connection.execute(standing)}
+            made = [move for move in moves if states.get(move.slot.id) == move.slot.state]
+            if made:
+                await connection.execute(_MOVED, [_moved_row(move) for move in made])
+        return made
 
     async def ended(self, limit: int) -> list[Ended]:
         """Slots that were fired and whose runs are over, or gone."""
@@ -236,6 +238,16 @@ class SlotStore:
     async def _all(self, statement: Any) -> list[Slot]:  # noqa: ANN401 - a select
         async with self._db.read() as connection:
             return [_to_slot(row) for row in (await connection.execute(statement)).mappings()]
+
+
+def _moved_row(move: Move) -> dict[str, Any]:
+    return {
+        "slot": move.slot.id,
+        "after": str(move.state),
+        "why": move.reason,
+        "ended": move.finished_at,
+        "telling": move.tell_at,
+    }
 
 
 def _status(row: Mapping[Any, Any]) -> RunStatus | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fastapi_app.engine.launch import Scripts
+from fastapi_app.metrics import Histogram
 from fastapi_app.schedules import (
     Job,
     JobRequest,
@@ -99,6 +100,11 @@ class Bed:
     async def states(self, job: Job) -> list[tuple[float, SlotState]]:
         """Seconds from the start, and where each slot stands."""
         return [(slot.at - START, slot.state) for slot in await self.found(job)]
+
+    def counted(self, name: str) -> dict[str, float | Histogram]:
+        """What the planner tells of itself under a name, by label; zeros left out."""
+        (family,) = (one for one in self.planner.metrics() if one.name == name)
+        return {"".join(labels): value for labels, value in family.samples if value}
 
     async def over(self, job: Job) -> None:
         """Wait until all runs of a job are over, and have that noted."""

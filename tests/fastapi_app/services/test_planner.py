@@ -14,9 +14,12 @@ import pytest
 
 from fastapi_app.engine.identity import boot_id, own_identity
 from fastapi_app.errors import JobExistsError
+from fastapi_app.metrics import Histogram
 from fastapi_app.models import Group, Language, RunRequest, RunStatus
 from fastapi_app.schedules import CatchUp, Overlap, Slot, SlotState, TaskKind, Webhook
+from fastapi_app.services import webhooks
 from fastapi_app.services.ids import new_id
+from fastapi_app.storage.slots import Move
 from tests.fastapi_app.services.planning import START, Bed, Clock, planning
 
 if TYPE_CHECKING:
@@ -332,6 +335,7 @@ async def test_a_failure_is_told_until_somebody_has_taken_it(bed: Bed) -> None:
         assert len(hook.heard) == 3
         await bed.after(10_000)
         assert len(hook.heard) == 3
+    assert bed.counted("mcli_scheduler_notifications") == {"failed": 2, "delivered": 1}
     (slot,) = await bed.found(job)
     assert (slot.state, slot.reason) == (B, "failed")
     first, headers, body = hook.heard[-1]
@@ -354,6 +358,25 @@ async def test_a_hook_that_nobody_answers_is_given_up(bed: Bed) -> None:
     for _ in range(8):
         await bed.after(2000)
     assert await bed.slots.untold(bed.clock.now + 10**6, 10) == []
+    told = bed.counted("mcli_scheduler_notifications")
+    assert told == {"failed": len(webhooks.BACK_OFF), "given_up": 1}
+
+
+async def test_each_move_is_counted_by_whom_it_was_made(bed: Bed) -> None:
+    job = await bed.job("exit 3", every="1m", jitter=50)
+    assert job.due_at is not None
+    bed.clock.now = job.due_at
+    await bed.planner.look()
+    (fired,) = await bed.found(job)
+    await bed.over(job)
+    moved = {"claimed": 1, "fired": 1, "failed": 1}
+    assert bed.counted("mcli_scheduler_slots") == moved
+    await bed.planner.move([Move(fired, SlotState.COMPLETED)])  # another server was faster
+    assert bed.counted("mcli_scheduler_slots") == moved
+    assert [slot.state for slot in await bed.found(job)] == [SlotState.FAILED]
+    lag = bed.counted("mcli_scheduler_lag_seconds")[""]
+    assert isinstance(lag, Histogram)
+    assert (sum(lag.counts), lag.sum) == (1, pytest.approx(0, abs=1e-6))
 
 
 @pytest.mark.parametrize(
