@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import click
+from rich.text import Text
 
 from cli import names, output
 from cli.client import Client, Json
@@ -52,6 +53,12 @@ def _next(job: Json) -> str:
     return _moment(job["next_at"]) or "never"
 
 
+def _result(last: Json | None) -> Text:
+    """What became of the latest moment; while its run is there, how that stands."""
+    word = "-" if last is None else last["status"] or last["state"]
+    return Text(word, style=output.STYLES.get(word, ""))
+
+
 def _moment(text: str | None) -> str:
     """A moment that may lie ahead: on the clock of this machine for a person."""
     if not text or not output.terminal():
@@ -63,6 +70,8 @@ COLUMNS = [
     Column("NAME", "name"),
     Column("SCHEDULE", _when),
     Column("NEXT", _next),
+    Column("LAST", lambda job: output.moment(job["last"] and job["last"]["at"])),
+    Column("RESULT", lambda job: _result(job["last"])),
     Column("FIRED", "fired", right=True),
     Column("TASK", _what, shrinks=True),
 ]

@@ -69,7 +69,10 @@ POLICY = (
     click.option("--max-runs", type=click.IntRange(1), help="No more after so many."),
     click.option("--description", help="What it is for."),
     click.option("--on-failure", metavar="URL", help="Tell failures there."),
-    click.option("--secret", help="Sign what is told with it (16 characters or more)."),
+    click.option(
+        "--secret",
+        help="Sign what is told with it: whsec_ and a key in base64, or any text from 16 characters on.",
+    ),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,6 +12,8 @@ from fastapi_app.models import RunStatus
 
 HTTP_CALL = "MCLI_HTTP_CALL"
 """The variable in which the child that makes an HTTP call finds what to ask."""
+SERIALIZED = "whsec_"
+"""What a secret begins with that is a key in base64."""
 
 
 class ScheduleKind(StrEnum):
@@ -101,6 +104,23 @@ class Webhook:
 
     url: str
     secret: str | None = None
+
+
+def signing_key(secret: str) -> bytes:
+    """The key that a secret stands for (standardwebhooks.com): base64 behind `whsec_`, else itself.
+
+    Raises:
+        ValueError: what is behind `whsec_` is no base64, or not of 24 to 64 bytes.
+    """
+    if not secret.startswith(SERIALIZED):
+        return secret.encode()
+    try:
+        key = base64.b64decode(secret.removeprefix(SERIALIZED), validate=True)
+    except ValueError:
+        key = b""
+    if not 24 <= len(key) <= 64:
+        raise ValueError(f"behind {SERIALIZED} there must be base64 of 24 to 64 bytes")
+    return key
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Path, Response
@@ -9,20 +10,19 @@ from fastapi import Path, Response
 from fastapi_app.dependencies.parameters import Cursor, Limit
 from fastapi_app.dependencies.services import Scheduler
 from fastapi_app.routing import Router
-from fastapi_app.schedules import ShownSlot
+from fastapi_app.schedules import Job, ShownSlot
 from fastapi_app.schemas.problems import documented
-from fastapi_app.schemas.scheduler import (
+from fastapi_app.schemas.scheduler import JobBody, JobChanges, PreviewBody
+from fastapi_app.schemas.scheduler_answers import (
     JobAnswer,
-    JobBody,
-    JobChanges,
     JobList,
     PreviewAnswer,
-    PreviewBody,
     PreviewItem,
     SlotAnswer,
     SlotList,
 )
 from fastapi_app.security import requires
+from fastapi_app.services.scheduler import SchedulerService
 from fastapi_app.services.timetable import as_text
 
 router = Router(prefix="/api/v1/scheduler", tags=["scheduler"])
@@ -41,7 +41,7 @@ async def create(body: JobBody, scheduler: Scheduler, response: Response) -> Job
     """Schedule a job."""
     job = await scheduler.create(body.request())
     response.headers["Location"] = f"{router.prefix}/jobs/{job.id}"
-    return JobAnswer.of(job)
+    return JobAnswer.of(job, None)
 
 
 @router.get(
@@ -53,7 +53,7 @@ async def create(body: JobBody, scheduler: Scheduler, response: Response) -> Job
 async def list_jobs(scheduler: Scheduler, limit: Limit = 50, cursor: Cursor = None) -> JobList:
     """Jobs by name."""
     page = await scheduler.page(cursor, limit)
-    return JobList(items=[JobAnswer.of(job) for job in page.items], next_cursor=page.next_cursor)
+    return JobList(items=await _answers(scheduler, page.items), next_cursor=page.next_cursor)
 
 
 @router.get(
@@ -64,7 +64,7 @@ async def list_jobs(scheduler: Scheduler, limit: Limit = 50, cursor: Cursor = No
 )
 async def show(job: JobId, scheduler: Scheduler) -> JobAnswer:
     """One job."""
-    return JobAnswer.of(await scheduler.get(job))
+    return await _answer(scheduler, await scheduler.get(job))
 
 
 @router.patch(
@@ -75,7 +75,7 @@ async def show(job: JobId, scheduler: Scheduler) -> JobAnswer:
 )
 async def change(job: JobId, body: JobChanges, scheduler: Scheduler) -> JobAnswer:
     """Change what is given. With another schedule or policy it is planned anew from now on."""
-    return JobAnswer.of(await scheduler.change(job, body.applied))
+    return await _answer(scheduler, await scheduler.change(job, body.applied))
 
 
 @router.delete(
@@ -109,7 +109,7 @@ async def run(job: JobId, scheduler: Scheduler) -> SlotAnswer:
 )
 async def pause(job: JobId, scheduler: Scheduler) -> JobAnswer:
     """Fire no slot any more; what runs goes on."""
-    return JobAnswer.of(await scheduler.pause(job))
+    return await _answer(scheduler, await scheduler.pause(job))
 
 
 @router.post(
@@ -120,7 +120,7 @@ async def pause(job: JobId, scheduler: Scheduler) -> JobAnswer:
 )
 async def resume(job: JobId, scheduler: Scheduler) -> JobAnswer:
     """Fire slots again, from now on."""
-    return JobAnswer.of(await scheduler.resume(job))
+    return await _answer(scheduler, await scheduler.resume(job))
 
 
 @router.get(
@@ -152,3 +152,13 @@ async def preview(body: PreviewBody, scheduler: Scheduler) -> PreviewAnswer:
     return PreviewAnswer(
         items=[PreviewItem(at=at, local=as_text(at, schedule.zone)) for at in found]
     )
+
+
+async def _answer(scheduler: SchedulerService, job: Job) -> JobAnswer:
+    (answer,) = await _answers(scheduler, [job])
+    return answer
+
+
+async def _answers(scheduler: SchedulerService, jobs: Sequence[Job]) -> list[JobAnswer]:
+    latest = await scheduler.latest(jobs)
+    return [JobAnswer.of(job, latest.get(job.id)) for job in jobs]

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from fastapi_app.models import RunStatus
 from fastapi_app.schedules import (
     CatchUp,
     Job,
@@ -17,16 +16,14 @@ from fastapi_app.schedules import (
     Policy,
     Schedule,
     ScheduleKind,
-    ShownSlot,
-    SlotState,
     TaskKind,
     Webhook,
+    signing_key,
 )
 from fastapi_app.schemas.documents import Retries, RetryBody
 from fastapi_app.schemas.fields import (
     Arguments,
     Environment,
-    Flag,
     GroupName,
     Name,
     Parameters,
@@ -34,7 +31,6 @@ from fastapi_app.schemas.fields import (
     ShellText,
     Text,
     Timeout,
-    Timestamp,
 )
 
 LONGEST = 31_536_000
@@ -47,6 +43,11 @@ def _of_this_century(value: datetime) -> datetime:
     return value
 
 
+def _understood(secret: str) -> str:
+    signing_key(secret)
+    return secret
+
+
 Url = Annotated[
     str,
     Field(max_length=2000, pattern=r"^https?://[!-~]+$", examples=["https://example.com/hook"]),
@@ -55,6 +56,7 @@ Moment = Annotated[AwareDatetime, AfterValidator(_of_this_century)]
 Seconds = Annotated[float, Field(strict=True, ge=0, le=LONGEST, allow_inf_nan=False)]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
 HeaderValue = Annotated[str, Field(pattern=r"^[\x20-\x7e]{0,4000}$")]
+Secret = Annotated[Text, Field(min_length=16, max_length=200), AfterValidator(_understood)]
 Short = Annotated[Text, Field(max_length=200)]
 
 
@@ -168,8 +170,9 @@ class WebhookBody(Body):
     """Where failures are told, in the form of Standard Webhooks."""
 
     url: Url
-    secret: Annotated[Text, Field(min_length=16, max_length=200)] | None = Field(
-        None, description="Signs the message; never shown"
+    secret: Secret | None = Field(
+        None,
+        description="Signs the message; `whsec_` and a key in base64, or any text; never shown",
     )
 
 
@@ -298,124 +301,6 @@ class PreviewBody(PolicyBody):
 
     schedule: ScheduleBody
     count: Annotated[int, Field(strict=True, ge=1, le=1000)] = 5
-
-
-class WebhookAnswer(BaseModel):
-    """Where failures are told."""
-
-    url: str
-    signed: bool
-
-
-class JobAnswer(BaseModel):
-    """A job."""
-
-    id: str
-    name: str
-    description: str
-    schedule: dict[str, str | None] = Field(
-        description="`cron`, `every`, `at` (one of them) and `timezone`"
-    )
-    task: dict[str, Any] = Field(description="As it was given; defaults are left out")
-    catch_up: CatchUp
-    catch_up_window: float
-    overlap: Overlap
-    jitter: float
-    start: Timestamp | None
-    end: Timestamp | None
-    max_runs: int | None
-    on_failure: WebhookAnswer | None
-    paused: bool
-    next_at: Timestamp | None = Field(description="The next moment of the schedule")
-    due_at: Timestamp | None = Field(description="The same with its jitter")
-    fired: int = Field(description="Slots that were fired so far")
-    created_at: Timestamp
-    updated_at: Timestamp
-
-    @classmethod
-    def of(cls, job: Job) -> Self:
-        policy, webhook = job.policy, job.webhook
-        return cls(
-            id=job.id,
-            name=job.name,
-            description=job.description,
-            schedule=ScheduleBody.of(job.schedule),
-            task={"type": str(job.kind), **job.task},
-            catch_up=policy.catch_up,
-            catch_up_window=policy.window,
-            overlap=policy.overlap,
-            jitter=policy.jitter,
-            start=policy.start,
-            end=policy.end,
-            max_runs=policy.max_runs,
-            on_failure=WebhookAnswer(url=webhook.url, signed=webhook.secret is not None)
-            if webhook
-            else None,
-            paused=job.paused,
-            next_at=job.next_slot,
-            due_at=job.due_at,
-            fired=job.fired,
-            created_at=job.created_at,
-            updated_at=job.updated_at,
-        )
-
-
-class JobList(BaseModel):
-    """A page of jobs, by name."""
-
-    items: list[JobAnswer]
-    next_cursor: str | None
-
-
-class SlotAnswer(BaseModel):
-    """A moment of a job, and what became of it."""
-
-    id: str = Field(description="Also the id of its run, if it has one")
-    job_id: str
-    at: Timestamp
-    state: SlotState
-    reason: str | None
-    manual: Flag = Field(description="It was asked for, and is none of the schedule")
-    decided_at: Timestamp
-    finished_at: Timestamp | None
-    status: RunStatus | None = Field(None, description="Of its run")
-    returncode: int | None = None
-
-    @classmethod
-    def of(cls, shown: ShownSlot) -> Self:
-        slot = shown.slot
-        return cls(
-            id=slot.id,
-            job_id=slot.job_id,
-            at=slot.at,
-            state=slot.state,
-            reason=slot.reason,
-            manual=slot.manual,
-            decided_at=slot.decided_at,
-            finished_at=slot.finished_at,
-            status=shown.status,
-            returncode=shown.returncode,
-        )
-
-
-class SlotList(BaseModel):
-    """A page of slots, the latest first."""
-
-    items: list[SlotAnswer]
-    next_cursor: str | None
-
-
-class PreviewItem(BaseModel):
-    """One moment."""
-
-    at: Timestamp
-    local: str = Field(description="On the clock of the time zone, with its offset")
-
-
-class PreviewAnswer(BaseModel):
-    """The next moments of a schedule, without jitter."""
-
-    items: list[PreviewItem]
 
 
 def _stored(task: BaseModel) -> dict[str, Any]:

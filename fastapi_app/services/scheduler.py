@@ -190,6 +190,11 @@ class SchedulerService:
         more = len(rows) > limit and last is not None
         return Page(items, cursors.encode(last.at, last.id) if more and last else None)
 
+    async def latest(self, jobs: Sequence[Job]) -> dict[str, ShownSlot]:
+        """The latest slot of each of these jobs that something has become of, by the job's id."""
+        rows = await self._slots.latest([job.id for job in jobs])
+        return {row[0].job_id: ShownSlot(*row) for row in rows}
+
     def preview(self, schedule: Schedule, policy: Policy, count: int) -> Sequence[float]:
         """The next moments of a schedule, without jitter.
 

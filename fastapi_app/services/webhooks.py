@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi_app.schedules import Job, Slot, Webhook
+from fastapi_app.schedules import Job, Slot, Webhook, signing_key
 from fastapi_app.services.timetable import as_utc
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def signed(message_id: str, body: str, secret: str | None, now: float) -> dict[s
     }
     if secret is not None:
         text = f"{message_id}.{int(now)}.{body}"
-        digest = hmac.digest(secret.encode(), text.encode(), "sha256")
+        digest = hmac.digest(signing_key(secret), text.encode(), "sha256")
         headers["webhook-signature"] = f"v1,{base64.b64encode(digest).decode()}"
     return headers
 

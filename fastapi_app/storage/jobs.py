@@ -49,7 +49,8 @@ BEGUN = (SlotState.CLAIMED, SlotState.RUNNING)
 """States of a slot that some server is at."""
 _ACTIVE = [str(status) for status in ACTIVE]
 _PLANNED = update(jobs).where(jobs.c.id == bindparam("job"))
-_MANY = 500
+MANY = 500
+"""Ids in one statement; databases bound the number of parameters."""
 
 
 class JobStore:
@@ -123,8 +124,8 @@ class JobStore:
     async def by_id(self, ids: Sequence[str]) -> dict[str, Job]:
         """Those of these jobs that there are."""
         found: dict[str, Job] = {}
-        for start in range(0, len(ids), _MANY):
-            statement = select(jobs).where(jobs.c.id.in_(ids[start : start + _MANY]))
+        for start in range(0, len(ids), MANY):
+            statement = select(jobs).where(jobs.c.id.in_(ids[start : start + MANY]))
             async with self._db.read() as connection:
                 rows = (await connection.execute(statement)).mappings()
                 found |= {row["id"]: _to_job(row) for row in rows}

@@ -11,9 +11,11 @@ from sqlalchemy import bindparam, delete, func, or_, select, update
 from fastapi_app.models import ACTIVE, RunStatus
 from fastapi_app.schedules import UNSETTLED, Slot, SlotState
 from fastapi_app.storage.database import Database
-from fastapi_app.storage.jobs import BEGUN, at_work, slot_to_row
-from fastapi_app.storage.tables import runs, slots
+from fastapi_app.storage.jobs import BEGUN, MANY, at_work, slot_to_row
+from fastapi_app.storage.tables import jobs, runs, slots
 
+Shown = tuple[Slot, RunStatus | None, int | None]
+"""A slot, and the status and return code of its run."""
 _FIELDS = tuple(Slot.__dataclass_fields__)
 _COLUMNS = [slots.c[name] for name in _FIELDS]
 _ACTIVE = [str(status) for status in ACTIVE]
@@ -70,9 +72,7 @@ class SlotStore:
         async with self._db.write() as connection:
             await connection.execute(slots.insert(), slot_to_row(slot))
 
-    async def page(
-        self, job_id: str, before: tuple[float, str] | None, limit: int
-    ) -> list[tuple[Slot, RunStatus | None, int | None]]:
+    async def page(self, job_id: str, before: tuple[float, str] | None, limit: int) -> list[Shown]:
         """The latest slots of a job, with the status and return code of their runs."""
         statement = (
             select(*_COLUMNS, runs.c.status, runs.c.returncode)
@@ -88,14 +88,27 @@ class SlotStore:
             )
         async with self._db.read() as connection:
             rows = (await connection.execute(statement)).mappings()
-            return [
-                (
-                    _to_slot(row),
-                    _status(row),
-                    row["returncode"],
-                )
-                for row in rows
-            ]
+            return [_to_shown(row) for row in rows]
+
+    async def latest(self, job_ids: Sequence[str]) -> list[Shown]:
+        """The latest slot of each of these jobs, if it has one that does not wait."""
+        other = slots.alias()
+        latest = (
+            select(other.c.id)
+            .where(other.c.job_id == jobs.c.id, other.c.state != SlotState.WAITING)
+            .order_by(other.c.at.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
+        statement = select(*_COLUMNS, runs.c.status, runs.c.returncode).select_from(
+            jobs.join(slots, slots.c.id == latest).outerjoin(runs, runs.c.id == slots.c.id)
+        )
+        found: list[Shown] = []
+        for start in range(0, len(job_ids), MANY):
+            these = statement.where(jobs.c.id.in_(job_ids[start : start + MANY]))
+            async with self._db.read() as connection:
+                found += map(_to_shown, (await connection.execute(these)).mappings())
+        return found
 
     async def move(self, moves: Sequence[Move]) -> list[Move]:
         """Commit where slots have come to stand, but for those that somebody else has moved.
@@ -248,6 +261,10 @@ def _moved_row(move: Move) -> dict[str, Any]:
         "ended": move.finished_at,
         "telling": move.tell_at,
     }
+
+
+def _to_shown(row: Mapping[Any, Any]) -> Shown:
+    return _to_slot(row), _status(row), row["returncode"]
 
 
 def _status(row: Mapping[Any, Any]) -> RunStatus | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.cli.conftest import Mclictl
 
-HEADER = ["NAME", "SCHEDULE", "NEXT", "FIRED", "TASK"]
+HEADER = ["NAME", "SCHEDULE", "NEXT", "LAST", "RESULT", "FIRED", "TASK"]
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_jobs_are_made_listed_and_removed(mclictl: Mclictl) -> None:
         "schedule", "add", name, "--every", "5m", "make report"
     ).stdout.splitlines()
     assert header.split() == HEADER
-    assert re.fullmatch(rf"{name} +every 5m +20\S+Z +0 +make report", line)
+    assert re.fullmatch(rf"{name} +every 5m +20\S+Z +- +- +0 +make report", line)
     # Other jobs may make the columns wider.
     assert line.split() in [each.split() for each in mclictl("schedule").stdout.splitlines()]
     assert mclictl("schedule", "list").stdout == mclictl("schedule").stdout
@@ -141,6 +141,8 @@ def test_a_job_is_run_now(mclictl: Mclictl, job: str) -> None:
     again = mclictl.json("schedule", "run", job)
     assert again["manual"] is True
     mclictl("wait", again["id"])
+    listed = mclictl("schedule").stdout.splitlines()
+    assert any(line.split()[0] == job and " completed " in line for line in listed)
     lines = mclictl("schedule", "runs", job).stdout.splitlines()
     assert lines[0].split() == ["AT", "STATE", "RUN", "STATUS", "CODE", "REASON"]
     assert len(lines) == 3

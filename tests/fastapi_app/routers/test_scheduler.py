@@ -63,6 +63,7 @@ def test_jobs_come_in_pages_by_name(client: httpx.Client) -> None:
 
 def test_a_job_fires_by_itself(client: httpx.Client) -> None:
     made = job(client, schedule={"every": "1s"}, max_runs=1)
+    assert made["last"] is None
     path = f"{JOBS}/{made['id']}/runs"
     (slot,) = until(lambda: client.get(path).json()["items"])
     until(lambda: client.get(f"/api/v1/workflows/{slot['id']}").is_success)
@@ -70,7 +71,10 @@ def test_a_job_fires_by_itself(client: httpx.Client) -> None:
     until(lambda: client.get(path).json()["items"][0]["state"] == "completed")
     after = client.get(f"{JOBS}/{made['id']}").json()
     assert (after["fired"], after["next_at"]) == (1, None)
-    assert len(client.get(path).json()["items"]) == 1
+    assert client.get(path).json()["items"] == [after["last"]]
+    assert (after["last"]["id"], after["last"]["status"]) == (slot["id"], "completed")
+    listed = client.get(JOBS, params={"limit": 1000}).json()["items"]
+    assert after in listed
 
 
 def test_a_job_is_run_at_once_paused_or_not(client: httpx.Client) -> None:
@@ -177,6 +181,8 @@ def test_a_schedule_that_cannot_be_is_told(
         {"name": "a/b"},
         {"name": ""},
         {"on_failure": {"url": "http://x", "secret": "short"}},
+        {"on_failure": {"url": "http://x", "secret": "whsec_no base64 at all"}},
+        {"on_failure": {"url": "http://x", "secret": f"whsec_{'A' * 20}"}},
         {"color": "red"},
     ],
 )
