@@ -71,7 +71,7 @@ POLICY = (
     click.option("--on-failure", metavar="URL", help="Tell failures there."),
     click.option(
         "--secret",
-        help="Sign what is told with it: whsec_ and a key in base64, or any text from 16 characters on.",
+        help="Sign what is told: whsec_ and a key in base64, or any 16 characters and more.",
     ),
 )
 

@@ -172,7 +172,7 @@ class WebhookBody(Body):
     url: Url
     secret: Secret | None = Field(
         None,
-        description="Signs the message; `whsec_` and a key in base64, or any text; never shown",
+        description="Signs it: `whsec_` and a key in base64, or any text; never shown",
     )
 
 
