@@ -32,7 +32,7 @@ yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
     examples=["mclictl sync status", "mclictl sync push", "mclictl sync pull --dry-run"],
 )
 def sync() -> None:
-    r"""Keep a folder of scripts and the stored commands alike.
+    """Keep a folder of scripts and the stored commands alike.
 
     `push` stores what the folder has, `pull` writes what the store has into the folder. The
     folder is the server's: ~/.mcli/workflows, or MCLI_WORKFLOWS_DIR.
@@ -40,7 +40,7 @@ def sync() -> None:
     \b
     Each line begins with a letter, as in git:
       A added   M modified   D deleted   C changed on both sides   ! left alone
-    """
+    """  # noqa: D301 - \b keeps the lines behind it as they are
 
 
 @sync.command("status", examples=["mclictl sync status", "mclictl sync status --json"])
