@@ -36,11 +36,17 @@ class ClientError(click.ClickException):
         self.code = code
         self.status = status
 
+    @property
+    def passing(self) -> bool:
+        """Whether the server is only leaving, or away: it may be asked again."""
+        return self.status == 503
+
 
 class NotReachable(ClientError):  # noqa: N818 - reads as the sentence the user gets
     """No server at the address, or the connection to it broke."""
 
     exit_code = 3
+    passing = True
 
 
 class UnknownRun(ClientError):  # noqa: N818 - the same

@@ -165,7 +165,7 @@ def process_logs(client: Client, path: str, lines: int, stream: str) -> Iterator
         except ClientError as failure:
             if run_id is not None and failure.code == "process-not-found":
                 return  # it was removed
-            if run_id is None or not (isinstance(failure, NotReachable) or failure.status == 503):
+            if run_id is None or not failure.passing:
                 raise
         else:
             # Without an end the server has left; with one it may have left before the next life.

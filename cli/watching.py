@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli import output
-from cli.client import NotReachable
+from cli.client import ClientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +32,8 @@ def shown(show: Callable[[], None], *, watch: bool) -> None:
             click.clear()
         try:
             show()
-        except NotReachable as failure:
-            if not begun:
+        except ClientError as failure:
+            if not begun or not failure.passing:
                 raise
             failure.show()
         if not watch:
