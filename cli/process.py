@@ -300,9 +300,9 @@ def logs(target: Target, name: str, lines: int, follow: bool, stream: str) -> No
     --follow goes on across restarts of the process, and of the server.
     """
     with Client(target.url) as client:
-        path = process_path(client.get(process_path(name))["id"])
-        if follow:
-            events = process_logs(client, path, lines, stream)
+        path = process_path(name)
+        if follow:  # by its id: another may get its name
+            events = process_logs(client, process_path(client.get(path)["id"]), lines, stream)
         else:
             events = client.events("GET", f"{path}/logs", lines=lines, stream=stream)
         if target.json and not follow:

@@ -184,16 +184,16 @@ class SchedulerService:
         """
         found = await self.get(job)
         before = cursors.decode_run(cursor) if cursor else None
-        rows = await self._slots.page(found.id, before, limit + 1)
-        items = [ShownSlot(*row) for row in rows[:limit]]
+        shown = await self._slots.page(found.id, before, limit + 1)
+        items = shown[:limit]
         last = items[-1].slot if items else None
-        more = len(rows) > limit and last is not None
+        more = len(shown) > limit and last is not None
         return Page(items, cursors.encode(last.at, last.id) if more and last else None)
 
     async def latest(self, jobs: Sequence[Job]) -> dict[str, ShownSlot]:
         """The latest slot of each of these jobs that something has become of, by the job's id."""
-        rows = await self._slots.latest([job.id for job in jobs])
-        return {row[0].job_id: ShownSlot(*row) for row in rows}
+        found = await self._slots.latest([job.id for job in jobs])
+        return {shown.slot.job_id: shown for shown in found}
 
     def preview(self, schedule: Schedule, policy: Policy, count: int) -> Sequence[float]:
         """The next moments of a schedule, without jitter.

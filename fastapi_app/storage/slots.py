@@ -9,13 +9,11 @@ from typing import Any
 from sqlalchemy import bindparam, delete, func, or_, select, update
 
 from fastapi_app.models import ACTIVE, RunStatus
-from fastapi_app.schedules import UNSETTLED, Slot, SlotState
+from fastapi_app.schedules import UNSETTLED, ShownSlot, Slot, SlotState
 from fastapi_app.storage.database import Database
 from fastapi_app.storage.jobs import BEGUN, MANY, at_work, slot_to_row
 from fastapi_app.storage.tables import jobs, runs, slots
 
-Shown = tuple[Slot, RunStatus | None, int | None]
-"""A slot, and the status and return code of its run."""
 _FIELDS = tuple(Slot.__dataclass_fields__)
 _COLUMNS = [slots.c[name] for name in _FIELDS]
 _ACTIVE = [str(status) for status in ACTIVE]
@@ -72,7 +70,9 @@ class SlotStore:
         async with self._db.write() as connection:
             await connection.execute(slots.insert(), slot_to_row(slot))
 
-    async def page(self, job_id: str, before: tuple[float, str] | None, limit: int) -> list[Shown]:
+    async def page(
+        self, job_id: str, before: tuple[float, str] | None, limit: int
+    ) -> list[ShownSlot]:
         """The latest slots of a job, with the status and return code of their runs."""
         statement = (
             select(*_COLUMNS, runs.c.status, runs.c.returncode)
@@ -90,7 +90,7 @@ class SlotStore:
             rows = (await connection.execute(statement)).mappings()
             return [_to_shown(row) for row in rows]
 
-    async def latest(self, job_ids: Sequence[str]) -> list[Shown]:
+    async def latest(self, job_ids: Sequence[str]) -> list[ShownSlot]:
         """The latest slot of each of these jobs, if it has one that does not wait."""
         other = slots.alias()
         latest = (
@@ -103,7 +103,7 @@ class SlotStore:
         statement = select(*_COLUMNS, runs.c.status, runs.c.returncode).select_from(
             jobs.join(slots, slots.c.id == latest).outerjoin(runs, runs.c.id == slots.c.id)
         )
-        found: list[Shown] = []
+        found: list[ShownSlot] = []
         for start in range(0, len(job_ids), MANY):
             these = statement.where(jobs.c.id.in_(job_ids[start : start + MANY]))
             async with self._db.read() as connection:
@@ -263,8 +263,8 @@ def _moved_row(move: Move) -> dict[str, Any]:
     }
 
 
-def _to_shown(row: Mapping[Any, Any]) -> Shown:
-    return _to_slot(row), _status(row), row["returncode"]
+def _to_shown(row: Mapping[Any, Any]) -> ShownSlot:
+    return ShownSlot(_to_slot(row), _status(row), row["returncode"])
 
 
 def _status(row: Mapping[Any, Any]) -> RunStatus | None:

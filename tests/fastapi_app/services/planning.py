@@ -95,7 +95,7 @@ class Bed:
 
     async def found(self, job: Job) -> list[Slot]:
         """The slots of a job in the order of their moments."""
-        return [row[0] for row in await self.slots.page(job.id, None, 1000)][::-1]
+        return [shown.slot for shown in await self.slots.page(job.id, None, 1000)][::-1]
 
     async def states(self, job: Job) -> list[tuple[float, SlotState]]:
         """Seconds from the start, and where each slot stands."""
