@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import output
+from cli import names, output
 from cli.client import COMMANDS, Client
 from cli.command_files import MANIFEST, Folder, read_folder, read_script
 from cli.definitions import LANGUAGES
@@ -42,8 +42,16 @@ OUTCOMES = [
 @click.argument("path", type=click.Path(exists=True, allow_dash=True, path_type=Path))
 @click.option("--name", help="Of the one script; without it that of its file.")
 @click.option("--language", type=click.Choice(LANGUAGES), help="Of all scripts.")
-@click.option("--group", help="Sort all of them under this name.")
-@click.option("--tag", "tags", multiple=True, help="Of all of them; may be repeated.")
+@click.option(
+    "--group", shell_complete=names.command_groups, help="Sort all of them under this name."
+)
+@click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    shell_complete=names.tags,
+    help="Of all of them; may be repeated.",
+)
 @click.option("--update", is_flag=True, help="Overwrite what is stored and says something else.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would become of each.")
 @click.pass_context
@@ -157,9 +165,14 @@ def _batches(items: list[Json]) -> Iterator[list[Json]]:
 )
 @click.option("--force", is_flag=True, help="Overwrite files that say something else.")
 @click.option("--active", is_flag=True, help="Leave out inactive ones.")
-@click.option("--tag", multiple=True, help="With this tag; may be repeated: all of them.")
+@click.option(
+    "--tag",
+    multiple=True,
+    shell_complete=names.tags,
+    help="With this tag; may be repeated: all of them.",
+)
 @click.option("--language", type=click.Choice(LANGUAGES), help="In this language.")
-@click.option("--group", help="Sorted under this name.")
+@click.option("--group", shell_complete=names.command_groups, help="Sorted under this name.")
 @click.pass_obj
 def export(
     target: Target,

@@ -95,7 +95,7 @@ def _print(target: Target, command: Json, said: str) -> None:
 @language_option
 @description_option
 @group_option
-@click.option("--tag", "tags", multiple=True, help="May be repeated.")
+@click.option("--tag", "tags", multiple=True, shell_complete=names.tags, help="May be repeated.")
 @definition_options
 @click.pass_obj
 def add(
@@ -206,7 +206,11 @@ def show(target: Target, name: str, only_code: bool) -> None:
 @description_option
 @group_option
 @click.option(
-    "--tag", "tags", multiple=True, help="Replaces all tags; may be repeated, '' for none."
+    "--tag",
+    "tags",
+    multiple=True,
+    shell_complete=names.tags,
+    help="Replaces all tags; may be repeated, '' for none.",
 )
 @click.option("--active/--inactive", default=None, help="Whether it can be run.")
 @definition_options

@@ -205,7 +205,7 @@ def rm(target: Target, run_ids: tuple[str, ...]) -> None:
     help="Only runs that ended so long ago: 12h, 7d…",
 )
 @click.option("--status", type=click.Choice(FINAL), multiple=True, help="May be repeated.")
-@click.option("--group", help="Only runs of this group.")
+@click.option("--group", shell_complete=names.groups, help="Only runs of this group.")
 @click.option("--dry-run", is_flag=True, help="Only say how much there is to remove.")
 @yes_option
 @click.pass_obj

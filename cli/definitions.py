@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import output
+from cli import names, output
 from cli.options import pairs_option, together
 from cli.output import Column
 from cli.quantities import read_by, some_seconds
@@ -30,13 +30,20 @@ PARAMETERS = [
 ]
 
 language_option = click.option("--language", type=click.Choice(LANGUAGES))
-group_option = click.option("--group", help="Name to sort it under.")
+group_option = click.option(
+    "--group", shell_complete=names.command_groups, help="Name to sort it under."
+)
 FILTERS = (
     click.option("--all", "all", is_flag=True, help="Inactive ones too."),
     click.option("--inactive", is_flag=True, help="Inactive ones alone."),
-    click.option("--tag", multiple=True, help="With this tag; may be repeated: all of them."),
+    click.option(
+        "--tag",
+        multiple=True,
+        shell_complete=names.tags,
+        help="With this tag; may be repeated: all of them.",
+    ),
     language_option,
-    click.option("--group", help="Sorted under this name."),
+    click.option("--group", shell_complete=names.command_groups, help="Sorted under this name."),
 )
 DEFINITION = (
     click.option(

@@ -6,7 +6,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from cli import output
+from cli import names, output
 from cli.client import Client, Json
 from cli.live import status_events
 from cli.runs import KINDS, STATUSES
@@ -24,8 +24,12 @@ STATUS_WIDTH = max(map(len, STATUSES))
     ],
 )
 @click.option("--status", type=click.Choice(STATUSES), multiple=True, help="May be repeated.")
-@click.option("--group", help="Only runs of this group.")
-@click.option("--name", help="Only runs of the stored command or process of this name.")
+@click.option("--group", shell_complete=names.groups, help="Only runs of this group.")
+@click.option(
+    "--name",
+    shell_complete=names.commands_and_processes,
+    help="Only runs of the stored command or process of this name.",
+)
 @click.option("--kind", type=click.Choice(KINDS), help="Only runs of this kind.")
 @click.option(
     "--since",

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 
     import click
 
+    Complete = Callable[[click.Context, click.Parameter, str], list[str]]
+
 WITHIN = 1.0
 """Seconds: somebody waits for the tab key."""
 MOST = 200
 
 
-def _of(path: str, field: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+def _of(path: str, field: str) -> Complete:
     def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
         target = ctx.find_object(Target) or Target()
         try:
@@ -25,7 +27,7 @@ def _of(path: str, field: str) -> Callable[[click.Context, click.Parameter, str]
                 found = client.get(path)["items"]
         except Exception:
             return []
-        names = [str(item[field]) for item in found]
+        names = dict.fromkeys(str(item[field]) for item in found if item[field] is not None)
         return [name for name in names if name.startswith(incomplete)]
 
     return complete
@@ -33,7 +35,17 @@ def _of(path: str, field: str) -> Callable[[click.Context, click.Parameter, str]
 
 runs = _of(f"/api/v1/workflows/list?limit={MOST}", "id")
 commands = _of(f"/api/v1/commands/list?all=true&limit={MOST}", "name")
+command_groups = _of(f"/api/v1/commands/list?all=true&limit={MOST}", "group")
+tags = _of("/api/v1/commands/tags", "tag")
 groups = _of("/api/v1/groups", "name")
+processes = _of(f"/api/v1/daemon/processes?limit={MOST}", "name")
 jobs = _of(f"/api/v1/scheduler/jobs?limit={MOST}", "name")
 users = _of("/api/v1/auth/users", "name")
 keys = _of("/api/v1/auth/keys", "id")
+
+
+def commands_and_processes(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[str]:
+    """What a run may be named after."""
+    return [*commands(ctx, param, incomplete), *processes(ctx, param, incomplete)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli import names
 from cli.quantities import read_by, seconds, size, some_seconds
 
 if TYPE_CHECKING:
@@ -69,7 +70,11 @@ OPTIONS = (
         help="The same, but nobody sees the value: it is *** in logs and lists. Without V it is "
         "that of your own environment, which keeps it out of the shell's history.",
     ),
-    click.option("--group", help="Group whose slots it shares.  [default: default]"),
+    click.option(
+        "--group",
+        shell_complete=names.groups,
+        help="Group whose slots it shares.  [default: default]",
+    ),
     click.option(
         "--priority",
         type=click.IntRange(-1000, 1000),
@@ -79,6 +84,7 @@ OPTIONS = (
         "--after",
         metavar="ID",
         multiple=True,
+        shell_complete=names.runs,
         help="Wait for the end of this run; may be repeated.",
     ),
     click.option(

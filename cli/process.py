@@ -9,7 +9,7 @@ from urllib.parse import quote
 import click
 from rich.text import Text
 
-from cli import output
+from cli import names, output
 from cli.client import Client, Json
 from cli.ended import ALIVE
 from cli.live import process_events, process_logs
@@ -32,6 +32,12 @@ STYLES = {
     "unhealthy": "red",
     "healthy": "green",
 }
+
+
+name_argument = click.argument("name", shell_complete=names.processes)
+names_argument = click.argument(
+    "names", metavar="NAME...", nargs=-1, required=True, shell_complete=names.processes
+)
 
 
 def _styled(name: str) -> Column:
@@ -204,7 +210,7 @@ def run(
 
 
 @process.command("show", examples=["mclictl process show web", "mclictl process show web --json"])
-@click.argument("name")
+@name_argument
 @click.pass_obj
 def show(target: Target, name: str) -> None:
     """Show everything about the process NAME (or id)."""
@@ -221,7 +227,7 @@ def show(target: Target, name: str) -> None:
 
 
 @process.command("start", examples=["mclictl process start web worker"])
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@names_argument
 @click.pass_obj
 def start(target: Target, names: tuple[str, ...]) -> None:
     """Start processes, at once when they wait for a restart; what runs goes on."""
@@ -229,7 +235,7 @@ def start(target: Target, names: tuple[str, ...]) -> None:
 
 
 @process.command("stop", examples=["mclictl process stop web"])
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@names_argument
 @click.pass_obj
 def stop(target: Target, names: tuple[str, ...]) -> None:
     """Stop processes, SIGKILL after the grace period; they stay stopped until you start them."""
@@ -237,7 +243,7 @@ def stop(target: Target, names: tuple[str, ...]) -> None:
 
 
 @process.command("kill", examples=["mclictl process kill web"])
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@names_argument
 @click.pass_obj
 def kill(target: Target, names: tuple[str, ...]) -> None:
     """Stop processes with SIGKILL."""
@@ -245,7 +251,7 @@ def kill(target: Target, names: tuple[str, ...]) -> None:
 
 
 @process.command("restart", examples=["mclictl process restart web"])
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@names_argument
 @click.pass_obj
 def restart(target: Target, names: tuple[str, ...]) -> None:
     """Stop processes and start them again, as they are described now."""
@@ -260,30 +266,33 @@ def _each(target: Target, names: tuple[str, ...], verb: str) -> None:
         )
 
 
-@process.command("rm", examples=["mclictl process rm web", "mclictl process rm --yes web"])
-@click.argument("name")
-@click.option("-y", "--yes", is_flag=True, help="Kill it if it runs, and do not ask.")
+@process.command("rm", examples=["mclictl process rm web", "mclictl process rm --yes web worker"])
+@names_argument
+@click.option("-y", "--yes", is_flag=True, help="Kill what runs, and do not ask.")
 @click.pass_obj
-def rm(target: Target, name: str, yes: bool) -> None:
-    """Forget the process NAME; its runs and their output stay. Asks when it runs."""
+def rm(target: Target, names: tuple[str, ...], yes: bool) -> None:
+    """Forget processes; their runs and output stay. Asks when one runs."""
     with Client(target.url) as client:
-        found = client.get(process_path(name))
-        running = found["state"] in ALIVE
-        if running and not yes:
-            click.confirm(f"{name} is {found['state']}. Kill and remove it?", abort=True, err=True)
-        force = "true" if running else None
-        client.send("DELETE", process_path(found["id"]), force=force)
+        known = [client.get(process_path(name)) for name in names]
+        found = list({each["id"]: each for each in known}.values())
+        alive = [each for each in found if each["state"] in ALIVE]
+        if alive and not yes:
+            told = ", ".join(f"{each['name']} is {each['state']}" for each in alive)
+            click.confirm(f"{told}. Kill and remove?", abort=True, err=True)
+        for each in found:
+            force = "true" if each in alive else None
+            client.send("DELETE", process_path(each["id"]), force=force)
+            if not target.json:
+                click.echo(f"removed {each['name']}")
     if target.json:
-        output.print_json({"removed": found["name"]})
-    else:
-        click.echo(f"removed {found['name']}")
+        output.print_json({"removed": [each["name"] for each in found]})
 
 
 @process.command(
     "logs",
     examples=["mclictl process logs web", "mclictl process logs -f --lines 0 web"],
 )
-@click.argument("name")
+@name_argument
 @click.option("--lines", type=click.IntRange(0, 1_000_000), default=100, show_default=True)
 @click.option("-f", "--follow", is_flag=True, help="Go on until it stays as it is.")
 @click.option(
@@ -323,7 +332,7 @@ def logs(target: Target, name: str, lines: int, follow: bool, stream: str) -> No
         "mclictl process edit web --no-health",
     ],
 )
-@click.argument("name")
+@name_argument
 @click.option("--command", metavar="TEXT", help="What a shell runs from its next start on.")
 @click.option("--no-health", is_flag=True, help="Check its health no more.")
 @process_options

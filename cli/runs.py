@@ -66,11 +66,15 @@ def print_runs(target: Target, found: list[Json], *, more: bool, empty: str = "n
     ],
 )
 @click.option("--status", type=click.Choice(STATUSES), multiple=True, help="May be repeated.")
-@click.option("--name", help="Only runs of the stored command or process of this name.")
+@click.option(
+    "--name",
+    shell_complete=names.commands_and_processes,
+    help="Only runs of the stored command or process of this name.",
+)
 @click.option(
     "--kind", type=click.Choice(KINDS), help="Steps and processes are listed only when asked for."
 )
-@click.option("--group", help="Only runs of this group.")
+@click.option("--group", shell_complete=names.groups, help="Only runs of this group.")
 @click.option(
     "--since",
     metavar="WHEN",

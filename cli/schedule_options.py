@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli import names
 from cli.options import env_option, pairs_option, together
 from cli.quantities import read_by, seconds, some_seconds
 
@@ -24,8 +25,19 @@ WHEN = (
     ),
 )
 TASK = (
-    click.option("--command", "command_name", metavar="NAME", help="Run this stored command."),
-    click.option("--workflow", metavar="NAME", help="Run this stored document of steps."),
+    click.option(
+        "--command",
+        "command_name",
+        metavar="NAME",
+        shell_complete=names.commands,
+        help="Run this stored command.",
+    ),
+    click.option(
+        "--workflow",
+        metavar="NAME",
+        shell_complete=names.commands,
+        help="Run this stored document of steps.",
+    ),
     click.option("--arg", "args", multiple=True, help="An argument of it; may be repeated."),
     click.option("--http", metavar="URL", help="Make an HTTP call."),
     click.option("--method", help="Of the call.  [default: GET]"),
@@ -42,7 +54,9 @@ TASK = (
     ),
     env_option,
     click.option("--cwd", type=click.Path(), help="Working folder.  [default: the server's]"),
-    click.option("--group", help="Group of runs whose slots it shares."),
+    click.option(
+        "--group", shell_complete=names.groups, help="Group of runs whose slots it shares."
+    ),
     click.option("--retries", type=click.IntRange(0, 100), help="Try again so often."),
 )
 POLICY = (

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import click
 
-from cli import output
+from cli import names, output
 from cli.client import Client, ClientError, Json
 from cli.confirm import confirm
 from cli.verb import Noun, Target
@@ -22,7 +22,9 @@ LETTERS = {"A": "green", "M": "yellow", "D": "red", "C": "magenta", "!": "red"}
 DONE = {"A": "added", "M": "modified", "D": "deleted", None: "unchanged"}
 MANY = 500  # scripts from which a bar is worth it
 
-names_argument = click.argument("names", metavar="[NAME]...", nargs=-1)
+names_argument = click.argument(
+    "names", metavar="[NAME]...", nargs=-1, shell_complete=names.commands
+)
 dry_run_option = click.option("--dry-run", "-n", is_flag=True, help="Only say what would be done.")
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 
@@ -116,7 +118,7 @@ def pull(target: Target, names: tuple[str, ...], dry_run: bool, prune: bool, yes
         "mclictl sync resolve deploy report --take store --yes",
     ],
 )
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=names.commands)
 @click.option(
     "--take", type=click.Choice(["folder", "store"]), required=True, help="The side that stays."
 )

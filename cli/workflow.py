@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from cli import names
 from cli.client import RUNS, Client, ClientError, Json, is_run_id
 from cli.control import print_stopped
 from cli.follow import print_started, require_wait, wait_option
@@ -28,7 +29,7 @@ def workflow() -> None:
         "mclictl workflow start report --param month=2026-11 --param format=pdf",
     ],
 )
-@click.argument("name")
+@click.argument("name", shell_complete=names.commands)
 @click.argument("args", nargs=-1)
 @params_option
 @run_options
@@ -61,7 +62,7 @@ def start(
     "list", examples=["mclictl workflow list", "mclictl workflow list --status running --json"]
 )
 @click.option("--status", type=click.Choice(STATUSES), multiple=True, help="May be repeated.")
-@click.option("--name", help="Only runs of this stored command.")
+@click.option("--name", shell_complete=names.commands, help="Only runs of this stored command.")
 @click.option("--limit", type=click.IntRange(1), default=LIMIT, show_default=True)
 @click.option("--all", "everything", is_flag=True, help="All there are, whatever the limit.")
 @click.pass_obj
@@ -87,7 +88,7 @@ def list_(
         "mclictl workflow stop 01938e5c-6f4e-7cc2-9c4e-0d5d0f2a8b11",
     ],
 )
-@click.argument("id_or_name")
+@click.argument("id_or_name", shell_complete=names.commands)
 @click.pass_obj
 def stop(target: Target, id_or_name: str) -> None:
     """Stop a run by its id, or the most recently started one of a stored command."""

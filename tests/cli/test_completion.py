@@ -10,6 +10,7 @@ import pytest
 
 from cli.main import COMMANDS
 from cli.reference import reference
+from tests.cli.invocations import every_command
 from tests.servers import ROOT
 
 if TYPE_CHECKING:
@@ -23,6 +24,19 @@ COMP_WORDS=({words}); COMP_CWORD={at}
 _mclictl_completion mclictl
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
+
+
+NAMED = {
+    "name", "names", "id_or_name", "run_id", "run_ids", "key_id", "after", "group", "tag", "tags",
+    "command_name", "workflow",
+}  # fmt: skip
+"""Parameters that stand for something on the server."""
+NEW = {
+    "mclictl login", "mclictl self where", "mclictl commands add", "mclictl process create",
+    "mclictl process run", "mclictl schedule add", "mclictl users add", "mclictl keys add",
+    "mclictl commands import",
+}  # fmt: skip
+"""Commands whose NAME is yet to be, or is known without a server."""
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +74,10 @@ def test_bash_completes_commands_and_options(mclictl: Mclictl, path: Path) -> No
 
 def test_bash_completes_names_from_the_server(mclictl: Mclictl, path: Path) -> None:
     mclictl("groups", "set", "completes-group", "--slots", "1")
-    mclictl("commands", "add", "completes-command", "--language", "shell", "-", stdin="true")
+    sorted_ = ["--group", "completes-sort", "--tag", "completes-tag"]
+    add = ["commands", "add", "completes-command", "--language", "shell", *sorted_, "-"]
+    mclictl(*add, stdin="true")
+    mclictl("process", "create", "completes-process", "true")
     mclictl("schedule", "add", "completes-job", "--cron", "@yearly", "true")
     mclictl("users", "add", "completes-user", stdin="correct horse battery")
     mclictl("keys", "add", "completes", "--scope", "workflows:read")
@@ -70,8 +87,22 @@ def test_bash_completes_names_from_the_server(mclictl: Mclictl, path: Path) -> N
     assert completed(mclictl, path, "commands", "show", "compl") == ["completes-command"]
     assert completed(mclictl, path, "schedule", "show", "compl") == ["completes-job"]
     assert completed(mclictl, path, "users", "rm", "compl") == ["completes-user"]
+    assert completed(mclictl, path, "process", "stop", "compl") == ["completes-process"]
+    assert completed(mclictl, path, "run", "--group", "compl") == ["completes-group"]
+    named = ["completes-command", "completes-process"]
+    assert completed(mclictl, path, "runs", "--name", "compl") == named
+    assert completed(mclictl, path, "commands", "list", "--group", "compl") == ["completes-sort"]
+    assert completed(mclictl, path, "commands", "list", "--tag", "compl") == ["completes-tag"]
     assert completed(mclictl, path, "keys", "rm", key[:6]) == [key]
     assert run_id in completed(mclictl, path, "show", run_id[:20])
+
+
+def test_every_name_of_what_there_is_can_be_completed() -> None:
+    for context in every_command():
+        for param in context.command.params:
+            shown = f"{context.command_path} {param.human_readable_name}"
+            if param.name in NAMED and context.command_path not in NEW:
+                assert param._custom_shell_complete is not None, shown
 
 
 def test_nothing_is_completed_without_a_server(mclictl: Mclictl, path: Path) -> None:

@@ -56,13 +56,17 @@ def test_from_its_making_to_its_end(mclictl: Mclictl, name: str) -> None:
 
 def test_what_runs_is_removed_only_when_asked_for(mclictl: Mclictl, name: str) -> None:
     mclictl("process", "run", name, SLEEP)
-    assert "Kill and remove it?" in mclictl("process", "rm", name, exits=1).stderr
+    assert f"{name} is running. Kill and remove?" in mclictl("process", "rm", name, exits=1).stderr
     assert states(mclictl)[name] == "running"
     assert mclictl("process", "rm", name, stdin="y\n").stdout == f"removed {name}\n"
     mclictl("process", "run", name, SLEEP)
     assert mclictl.json("process", "kill", name)["reason"] == "killed"
     mclictl("process", "start", name)
-    assert mclictl.json("process", "rm", "--yes", name) == {"removed": name}
+    other = f"{name}-2"
+    mclictl("process", "create", other, SLEEP)
+    removed = mclictl.json("process", "rm", "--yes", name, other, name)
+    assert removed == {"removed": [name, other]}
+    assert mclictl("process", "rm", name, exits=1).stderr.startswith("Error: There is no process")
 
 
 def test_each_verb_shows_the_process_as_it_is_then(mclictl: Mclictl, name: str) -> None:
