@@ -71,6 +71,8 @@ def _argv(path: Path, args: list[str]) -> list[str]:
             f"{path} is a document of steps: store it with `mclictl commands add NAME --language"
             f" {language} {path}`, and start it with `mclictl workflow start NAME`."
         )
+    if language is Language.NOTEBOOK and (why := languages.trouble_with_notebook(_text(path))):
+        raise CannotRun(f"{path} cannot be run: {why}.")
     try:
         program, argv = called(language, str(path), args)
     except SpawnFailedError as error:
@@ -99,6 +101,13 @@ def _of_shebang(path: Path, line: bytes) -> list[str]:
         if words[1].startswith("-S"):
             return [words[0], *asked]
     return words
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as failure:
+        raise CannotRun(f"{path} cannot be read: {failure.strerror}.") from failure
 
 
 def _first_line(path: Path) -> bytes:

@@ -131,6 +131,13 @@ class InvalidParametersError(AppError):
         super().__init__(_told(problems), fields=problems)
 
 
+class InvalidNotebookError(AppError):
+    status, code, title = 422, "invalid-notebook", "The code is no notebook"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The code cannot be run: {why}.", fields=[FieldProblem("/code", why)])
+
+
 class InvalidImportError(AppError):
     """What is to be imported cannot be stored; nothing was."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import PurePath
 
 SUFFIXES = {
@@ -34,6 +35,17 @@ def of_file(name: str, head: bytes) -> str | None:
     if known is not None or not head.startswith(b"#!"):
         return known
     return _OF_INTERPRETER.get(_interpreter(head.partition(b"\n")[0].decode("ascii", "replace")))
+
+
+def trouble_with_notebook(text: str) -> str:
+    """Why this is no notebook (JSON with cells: nbformat 4); empty when it is one."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return f"it is no notebook: {error}"
+    if not isinstance(values, dict) or not isinstance(values.get("cells"), list):
+        return "it is no notebook: it has no cells"
+    return ""
 
 
 def suffix(language: str) -> str:

@@ -9,7 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fastapi_app.errors import CommandNotFoundError, InvalidParametersError
+from fastapi_app.errors import (
+    CommandNotFoundError,
+    InvalidNotebookError,
+    InvalidParametersError,
+)
+from fastapi_app.languages import trouble_with_notebook
 from fastapi_app.models import (
     NO_DEFAULTS,
     Command,
@@ -64,7 +69,7 @@ class CommandService:
 
         Raises:
             CommandExistsError: the name is taken.
-            InvalidDocumentError: it is to be a document of steps, and is none.
+            InvalidDocumentError, InvalidNotebookError: it is to be one, and is none.
             InvalidParametersError: what it declares cannot be used.
         """
         now = time.time()
@@ -131,7 +136,7 @@ class CommandService:
         Raises:
             CommandNotFoundError: there is none of that name.
             CommandExistsError: its new name is taken.
-            InvalidDocumentError: it is to be a document of steps, and is none.
+            InvalidDocumentError, InvalidNotebookError: it is to be one, and is none.
             InvalidParametersError: what it declares cannot be used.
         """
         command = await self.find(name)
@@ -183,11 +188,13 @@ def check(command: Command) -> None:
     """Refuse what could never run.
 
     Raises:
-        InvalidDocumentError: it is to be a document of steps, and is none.
+        InvalidDocumentError, InvalidNotebookError: it is to be one, and is none.
         InvalidParametersError: what it declares cannot be used.
     """
     if command.language.has_steps:
         parse(command.language, command.code)
+    elif command.language is Language.NOTEBOOK and (why := trouble_with_notebook(command.code)):
+        raise InvalidNotebookError(why)
     check_declared(command.language, command.code, command.parameters)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -103,14 +102,4 @@ def _wrong_content(language: str, content: bytes) -> str:
         text = content.decode()
     except UnicodeDecodeError as error:
         return f"it is not UTF-8: byte {error.start}"
-    return _wrong_notebook(text) if language == Language.NOTEBOOK else ""
-
-
-def _wrong_notebook(text: str) -> str:
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return f"it is no notebook: {error}"
-    if not isinstance(values, dict) or not isinstance(values.get("cells"), list):
-        return "it is no notebook: it has no cells"
-    return ""
+    return languages.trouble_with_notebook(text) if language == Language.NOTEBOOK else ""

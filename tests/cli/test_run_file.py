@@ -140,6 +140,11 @@ def test_what_is_no_file_is_told(mclictl: Mclictl, tmp_path: Path) -> None:
     document = tmp_path / "steps.toml"
     document.write_text("[steps.a]\nrun = 'true'\n")
     assert "mclictl workflow start" in mclictl("run", str(document), exits=126).stderr
+    notebook = tmp_path / "cut.ipynb"
+    notebook.write_bytes(b'{"cells": [{"source": "\xff')
+    told = mclictl("run", str(notebook), exits=126).stderr
+    assert told.startswith(f"Error: {notebook} cannot be run: it is no notebook: Unterminated")
+    assert len(told.splitlines()) == 1
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

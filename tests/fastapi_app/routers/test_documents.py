@@ -187,3 +187,19 @@ def test_a_document_is_repeated_as_a_whole(client: httpx.Client) -> None:
     assert printed(client, steps(client, again)["a"]["id"]) == "x\n"
     client.delete(f"{RUNS}/{again}")
     problem(client.get(f"{RUNS}/{step}x"), 404, "run-not-found")
+
+
+def test_a_notebook_that_is_none_is_not_stored(client: httpx.Client) -> None:
+    body = {"name": uuid4().hex, "code": '{"cells": [', "language": "notebook"}
+    found = problem(client.post(f"{COMMANDS}/create", json=body), 422, "invalid-notebook")
+    assert found["errors"][0]["pointer"] == "/code"
+    assert "line 1 column 12" in found["detail"]
+    name = created(client, body["name"], '{"cells": []}', language="notebook")
+    problem(client.put(f"{COMMANDS}/{name}", json={"code": "{}"}), 422, "invalid-notebook")
+    problem(
+        client.put(
+            f"{COMMANDS}/{created(client, uuid4().hex, 'true')}", json={"language": "notebook"}
+        ),
+        422,
+        "invalid-notebook",
+    )
