@@ -115,6 +115,11 @@ class Root(Noun):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise click.exceptions.Exit(130) from None
+        except UnicodeEncodeError as failure:
+            # What came in as bytes that are no UTF-8 is lone surrogates here (PEP 383).
+            odd = failure.object[failure.start : failure.end]
+            shown = odd.encode("utf-8", "backslashreplace").decode()
+            raise click.UsageError(f"Names and texts must be UTF-8, and {shown} is not.") from None
         except OSError as failure:
             # A reader that went away (`mclictl runs | head -1`) is click's to handle.
             if failure.errno == errno.EPIPE:

@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from cli import output
 from cli.client import Client, Json
+from cli.confirm import confirm, yes_option
 from cli.old_routes import API
 from cli.output import Column
 from cli.verb import Target, Verb
@@ -129,18 +130,22 @@ def print_report(target: Target, report: Json) -> None:
 @click.option("--route", help="Only this one.")
 @click.option("--limit", type=click.IntRange(1), help="End after so many calls.")
 @click.option("--commands", is_flag=True, help="Keep the commands, too: a replay will run them.")
+@yes_option
 @click.pass_obj
 def record(
-    target: Target, file: Path, route: str | None, limit: int | None, commands: bool
+    target: Target, file: Path, route: str | None, limit: int | None, commands: bool, yes: bool
 ) -> None:
     """Record live calls of old routes into FILE, without secrets, until Ctrl-C.
 
     `mclictl prove --corpus FILE` plays them. What was to be run is left out, unless asked for.
+    Asks before it overwrites a file.
     """
     count = 0
     with Client(target.url) as client:
         # Who cannot be asked must not cost what an older recording holds.
         client.rows(f"{API}/stats", route=route)
+        if file.is_file() and file.stat().st_size:
+            confirm(f"{file} is not empty. Overwrite it?", yes=yes)
         out = _private(file)
         try:
             wanted = commands or None

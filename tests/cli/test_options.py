@@ -84,3 +84,20 @@ def test_a_wrong_option_is_told(mclictl: Mclictl, args: list[str], said: str) ->
 def test_what_the_server_does_not_know_is_told(mclictl: Mclictl) -> None:
     unknown = "00000000-0000-4000-8000-000000000000"
     assert unknown in mclictl("run", "-b", "--after", unknown, "true", exits=1).stderr
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("commands", "show", "b\udcff"),
+        ("schedule", "add", "b\udcff", "--every", "1d", "true"),
+        ("process", "stop", "b\udcff"),
+        ("runs", "--name", "b\udcff"),
+        ("sync", "push", "b\udcff"),
+        ("keys", "rm", "b\udcff"),
+    ],
+    ids=lambda args: " ".join(args[:2]),
+)
+def test_bytes_that_are_no_text_are_told(mclictl: Mclictl, args: tuple[str, ...]) -> None:
+    done = mclictl(*args, exits=2)
+    assert "Names and texts must be UTF-8, and \\udcff is not." in done.stderr

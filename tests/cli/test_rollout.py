@@ -294,6 +294,7 @@ def test_what_was_recorded_is_not_lost_to_a_server_that_is_gone(
     gone = here("record", str(path), exits=3, MCLI_URL="http://127.0.0.1:1")
     assert "No server answers" in gone.stderr
     assert "There is no route" in here("record", str(path), "--route", "GET /nope", exits=1).stderr
+    assert "add --yes" in here("record", str(path), exits=2).stderr
     assert path.read_text() == "precious\n"
 
 
@@ -302,8 +303,9 @@ def test_calls_are_recorded_into_a_private_file(
     here: Mclictl, legacy: Server, tmp_path: Path, as_json: bool
 ) -> None:
     path = tmp_path / "traffic.jsonl"
-    path.touch(0o644)
-    args = [str(path), "--limit", "2", "--route", "POST /execute", *["--json"] * as_json]
+    path.write_text("an older one\n")
+    args = [str(path), "--yes", "--limit", "2", "--route", "POST /execute"]
+    args += ["--json"] * as_json
     recording = here.spawn("record", *args)
     with httpx.Client(base_url=legacy.legacy) as client:
         while recording.poll() is None:
