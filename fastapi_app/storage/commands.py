@@ -21,14 +21,13 @@ from fastapi_app.storage.command_rows import (
     row_to_summary,
 )
 from fastapi_app.storage.database import Database
+from fastapi_app.storage.parts import parts
 from fastapi_app.storage.tables import command_index, command_versions, commands
 from fastapi_app.storage.text import storable
 
 # Names sort by code point on every database, so that a page boundary means the same everywhere.
 CODE_POINT_ORDER = "C"
 ALL = CommandFilter()
-_MANY = 500
-"""Names in one statement; databases bound the number of parameters."""
 
 _WHOLE = select(commands)
 _SUMMARY = select(*(commands.c[name] for name in SUMMARY))
@@ -258,8 +257,8 @@ class CommandStore:
 
     async def _many(self, column: Any, keys: Sequence[str]) -> list[Command]:  # noqa: ANN401
         found: list[Command] = []
-        for start in range(0, len(keys), _MANY):
-            statement = select(commands).where(column.in_(keys[start : start + _MANY]))
+        for part in parts(keys):
+            statement = select(commands).where(column.in_(part))
             async with self._db.read() as connection:
                 rows = (await connection.execute(statement)).mappings()
                 found += [row_to_command(row) for row in rows]

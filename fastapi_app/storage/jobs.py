@@ -41,6 +41,7 @@ from fastapi_app.schedules import (
     Webhook,
 )
 from fastapi_app.storage.database import Database
+from fastapi_app.storage.parts import parts
 from fastapi_app.storage.tables import jobs, runs, slots
 
 Decide = Callable[[Job, Occupied], Plan]
@@ -49,8 +50,6 @@ BEGUN = (SlotState.CLAIMED, SlotState.RUNNING)
 """States of a slot that some server is at."""
 _ACTIVE = [str(status) for status in ACTIVE]
 _PLANNED = update(jobs).where(jobs.c.id == bindparam("job"))
-MANY = 500
-"""Ids in one statement; databases bound the number of parameters."""
 
 
 class JobStore:
@@ -124,8 +123,8 @@ class JobStore:
     async def by_id(self, ids: Sequence[str]) -> dict[str, Job]:
         """Those of these jobs that there are."""
         found: dict[str, Job] = {}
-        for start in range(0, len(ids), MANY):
-            statement = select(jobs).where(jobs.c.id.in_(ids[start : start + MANY]))
+        for part in parts(ids):
+            statement = select(jobs).where(jobs.c.id.in_(part))
             async with self._db.read() as connection:
                 rows = (await connection.execute(statement)).mappings()
                 found |= {row["id"]: _to_job(row) for row in rows}

@@ -13,6 +13,7 @@ from fastapi_app.models import ACTIVE, Run, RunFilter, RunKind, RunStatus, Trans
 from fastapi_app.storage.database import Database
 from fastapi_app.storage.group_commit import Write
 from fastapi_app.storage.options import options_from_json, options_to_json
+from fastapi_app.storage.parts import parts
 from fastapi_app.storage.tables import runs, transitions
 from fastapi_app.storage.text import storable
 
@@ -20,8 +21,6 @@ _PLAIN = [name for name in (c.name for c in runs.columns) if name not in {"group
 _ACTIVE = [str(status) for status in ACTIVE]
 # IN (...) takes a list as one parameter, which no driver can run with many rows at once.
 _IS_ACTIVE = or_(runs.c.status == _ACTIVE[0], runs.c.status == _ACTIVE[1])
-_MANY = 500
-"""Ids in one statement; databases bound the number of parameters."""
 
 # Statements are built once: the group commit runs equal ones together, and SQLAlchemy compiles
 # each only once.
@@ -218,10 +217,8 @@ class RunStore:
     async def remove(self, ids: Sequence[str]) -> list[str]:
         """Forget those of these runs that are over, with their history; returns which."""
         removed: list[str] = []
-        for start in range(0, len(ids), _MANY):
-            wanted = select(runs.c.id).where(
-                runs.c.id.in_(ids[start : start + _MANY]), runs.c.status.not_in(_ACTIVE)
-            )
+        for part in parts(ids):
+            wanted = select(runs.c.id).where(runs.c.id.in_(part), runs.c.status.not_in(_ACTIVE))
             async with self._db.write() as connection:
                 found = list((await connection.scalars(wanted)).all())
                 await connection.execute(delete(transitions).where(transitions.c.run_id.in_(found)))
@@ -235,8 +232,8 @@ class RunStore:
 
     async def adopt(self, ids: Sequence[str], owner: str) -> None:
         """Commit that the server `owner` watches these runs from now on."""
-        for start in range(0, len(ids), _MANY):
-            mine = runs.c.id.in_(ids[start : start + _MANY])
+        for part in parts(ids):
+            mine = runs.c.id.in_(part)
             async with self._db.write() as connection:
                 await connection.execute(update(runs).where(mine).values(owner=owner))
 
@@ -293,9 +290,8 @@ class RunStore:
     async def by_id(self, ids: Sequence[str]) -> dict[str, Run]:
         """The runs with these ids."""
         found: list[Run] = []
-        for start in range(0, len(ids), _MANY):
-            wanted = runs.c.id.in_(ids[start : start + _MANY])
-            found += await self._fetch(select(runs).where(wanted))
+        for part in parts(ids):
+            found += await self._fetch(select(runs).where(runs.c.id.in_(part)))
         return {run.id: run for run in found}
 
     async def page(
@@ -319,10 +315,10 @@ class RunStore:
     async def ids_of_steps(self, parents: Sequence[str]) -> list[str]:
         """The ids of the steps of all these runs."""
         found: list[str] = []
-        for start in range(0, len(parents), _MANY):
-            wanted = runs.c.parent_id.in_(parents[start : start + _MANY])
+        for part in parts(parents):
+            wanted = select(runs.c.id).where(runs.c.parent_id.in_(part))
             async with self._db.read() as connection:
-                found += (await connection.scalars(select(runs.c.id).where(wanted))).all()
+                found += (await connection.scalars(wanted)).all()
         return found
 
     async def steps(self, parent_id: str) -> list[Run]:

@@ -11,7 +11,8 @@ from sqlalchemy import bindparam, delete, func, or_, select, update
 from fastapi_app.models import ACTIVE, RunStatus
 from fastapi_app.schedules import UNSETTLED, ShownSlot, Slot, SlotState
 from fastapi_app.storage.database import Database
-from fastapi_app.storage.jobs import BEGUN, MANY, at_work, slot_to_row
+from fastapi_app.storage.jobs import BEGUN, at_work, slot_to_row
+from fastapi_app.storage.parts import parts
 from fastapi_app.storage.tables import jobs, runs, slots
 
 _FIELDS = tuple(Slot.__dataclass_fields__)
@@ -104,8 +105,8 @@ class SlotStore:
             jobs.join(slots, slots.c.id == latest).outerjoin(runs, runs.c.id == slots.c.id)
         )
         found: list[ShownSlot] = []
-        for start in range(0, len(job_ids), MANY):
-            these = statement.where(jobs.c.id.in_(job_ids[start : start + MANY]))
+        for part in parts(job_ids):
+            these = statement.where(jobs.c.id.in_(part))
             async with self._db.read() as connection:
                 found += map(_to_shown, (await connection.execute(these)).mappings())
         return found
