@@ -34,6 +34,12 @@ class LogPosition:
     offsets: dict[Stream, int]
 
 
+def offsets_of(text: str) -> dict[Stream, int]:
+    """Read `N,M`: bytes of stdout and stderr; what is left out is 0."""
+    out, _, err = text.partition(",")
+    return {Stream.STDOUT: int(out or 0), Stream.STDERR: int(err or 0)}
+
+
 async def log_position(
     stream: Annotated[Literal["all", "stdout", "stderr"], Query()] = "all",
     offset: Annotated[
@@ -46,14 +52,11 @@ async def log_position(
     ] = "0",
 ) -> LogPosition:
     """Read `stream` and `offset` together."""
-    first, _, second = offset.partition(",")
     if stream == "all":
-        return LogPosition(
-            tuple(Stream), {Stream.STDOUT: int(first), Stream.STDERR: int(second or 0)}
-        )
-    if second:
+        return LogPosition(tuple(Stream), offsets_of(offset))
+    if "," in offset:
         raise InvalidRunError("offset=N,M gives both streams; ask for stream=all, or give one N.")
-    return LogPosition((Stream(stream),), {Stream(stream): int(first)})
+    return LogPosition((Stream(stream),), {Stream(stream): int(offset)})
 
 
 LIFE = r"^([^,]{1,36}(,\d{1,18}){0,2})?$"
@@ -81,9 +84,8 @@ async def life(
     ] = "",
 ) -> Life | None:
     """Read from which run of a process on, and behind what of it."""
-    run_id, *offsets = (last_event_id or since).split(",")
-    out, err = (*map(int, offsets), 0, 0)[:2]
-    return Life(run_id, {Stream.STDOUT: out, Stream.STDERR: err}) if run_id else None
+    run_id, _, offsets = (last_event_id or since).partition(",")
+    return Life(run_id, offsets_of(offsets)) if run_id else None
 
 
 Statuses = Annotated[list[RunStatus], Query(description="May be repeated")]

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from fastapi.responses import StreamingResponse
 
-from fastapi_app.dependencies.parameters import LogPosition
+from fastapi_app.dependencies.parameters import LogPosition, offsets_of
 from fastapi_app.draining import Ends
 from fastapi_app.models import LogPiece, Run, Stream
 from fastapi_app.schemas.events import ProgressEvent, StatusEvent
@@ -117,11 +117,7 @@ def log_items_response(
 
 def behind(position: LogPosition, last_id: str) -> LogPosition:
     """Where to go on behind the server-sent event `N,M`: bytes of stdout and stderr."""
-    if not last_id:
-        return position
-    out, _, err = last_id.partition(",")
-    offsets = {Stream.STDOUT: int(out), Stream.STDERR: int(err or 0)}
-    return LogPosition(position.streams, offsets)
+    return LogPosition(position.streams, offsets_of(last_id)) if last_id else position
 
 
 def log_message(item: Piece | Event) -> str:
