@@ -12,7 +12,7 @@ import click
 from cli import names, output
 from cli.client import COMMANDS, Client
 from cli.command_files import MANIFEST, Folder, read_folder, read_script
-from cli.definitions import LANGUAGES
+from cli.definitions import LANGUAGES, group_filter, tag_filter
 from cli.output import Column
 from cli.verb import Target, Verb
 
@@ -165,14 +165,9 @@ def _batches(items: list[Json]) -> Iterator[list[Json]]:
 )
 @click.option("--force", is_flag=True, help="Overwrite files that say something else.")
 @click.option("--active", is_flag=True, help="Leave out inactive ones.")
-@click.option(
-    "--tag",
-    multiple=True,
-    shell_complete=names.tags,
-    help="With this tag; may be repeated: all of them.",
-)
+@tag_filter
 @click.option("--language", type=click.Choice(LANGUAGES), help="In this language.")
-@click.option("--group", shell_complete=names.command_groups, help="Sorted under this name.")
+@group_filter
 @click.pass_obj
 def export(
     target: Target,

@@ -17,7 +17,7 @@ from cli.ended import FINAL
 from cli.follow import print_started, require_wait, wait_option
 from cli.options import progress_option
 from cli.quantities import read_by, seconds
-from cli.runs import existing
+from cli.runs import existing, of_group_option
 from cli.verb import Target, Verb
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def rm(target: Target, run_ids: tuple[str, ...]) -> None:
     help="Only runs that ended so long ago: 12h, 7d…",
 )
 @click.option("--status", type=click.Choice(FINAL), multiple=True, help="May be repeated.")
-@click.option("--group", shell_complete=names.groups, help="Only runs of this group.")
+@of_group_option
 @click.option("--dry-run", is_flag=True, help="Only say how much there is to remove.")
 @yes_option
 @click.pass_obj

@@ -33,17 +33,21 @@ language_option = click.option("--language", type=click.Choice(LANGUAGES))
 group_option = click.option(
     "--group", shell_complete=names.command_groups, help="Name to sort it under."
 )
+tag_filter = click.option(
+    "--tag",
+    multiple=True,
+    shell_complete=names.tags,
+    help="With this tag; may be repeated: all of them.",
+)
+group_filter = click.option(
+    "--group", shell_complete=names.command_groups, help="Sorted under this name."
+)
 FILTERS = (
     click.option("--all", "all", is_flag=True, help="Inactive ones too."),
     click.option("--inactive", is_flag=True, help="Inactive ones alone."),
-    click.option(
-        "--tag",
-        multiple=True,
-        shell_complete=names.tags,
-        help="With this tag; may be repeated: all of them.",
-    ),
+    tag_filter,
     language_option,
-    click.option("--group", shell_complete=names.command_groups, help="Sorted under this name."),
+    group_filter,
 )
 DEFINITION = (
     click.option(

@@ -6,10 +6,10 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from cli import names, output
+from cli import output
 from cli.client import Client, Json
 from cli.live import status_events
-from cli.runs import KINDS, STATUSES
+from cli.runs import KINDS, STATUSES, of_group_option, of_name_option
 from cli.verb import Target, Verb
 
 STATUS_WIDTH = max(map(len, STATUSES))
@@ -24,12 +24,8 @@ STATUS_WIDTH = max(map(len, STATUSES))
     ],
 )
 @click.option("--status", type=click.Choice(STATUSES), multiple=True, help="May be repeated.")
-@click.option("--group", shell_complete=names.groups, help="Only runs of this group.")
-@click.option(
-    "--name",
-    shell_complete=names.commands_and_processes,
-    help="Only runs of the stored command or process of this name.",
-)
+@of_group_option
+@of_name_option
 @click.option("--kind", type=click.Choice(KINDS), help="Only runs of this kind.")
 @click.option(
     "--since",

@@ -18,6 +18,15 @@ STATUSES = ("queued", "running", "completed", "failed", "cancelled", "timed_out"
 KINDS = ("execute", "workflow", "step", "process")
 LIMIT = 50
 
+of_group_option = click.option(
+    "--group", shell_complete=names.groups, help="Only runs of this group."
+)
+of_name_option = click.option(
+    "--name",
+    shell_complete=names.commands_and_processes,
+    help="Only runs of the stored command or process of this name.",
+)
+
 
 def took(run: Json) -> str:
     """Say how long a run took, or has been going on."""
@@ -66,15 +75,11 @@ def print_runs(target: Target, found: list[Json], *, more: bool, empty: str = "n
     ],
 )
 @click.option("--status", type=click.Choice(STATUSES), multiple=True, help="May be repeated.")
-@click.option(
-    "--name",
-    shell_complete=names.commands_and_processes,
-    help="Only runs of the stored command or process of this name.",
-)
+@of_name_option
 @click.option(
     "--kind", type=click.Choice(KINDS), help="Steps and processes are listed only when asked for."
 )
-@click.option("--group", shell_complete=names.groups, help="Only runs of this group.")
+@of_group_option
 @click.option(
     "--since",
     metavar="WHEN",

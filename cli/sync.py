@@ -11,7 +11,7 @@ import click
 
 from cli import names, output
 from cli.client import Client, ClientError, Json
-from cli.confirm import confirm
+from cli.confirm import confirm, yes_option
 from cli.verb import Noun, Target
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ names_argument = click.argument(
     "names", metavar="[NAME]...", nargs=-1, shell_complete=names.commands
 )
 dry_run_option = click.option("--dry-run", "-n", is_flag=True, help="Only say what would be done.")
-yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 
 
 @click.group(
